@@ -1,0 +1,140 @@
+"""The uvicorn entry: serves the app of the settings until it is told to stop. Used by the container and `make run`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from core.bootstrap import build_app
+from core.errors import SettingsError, StartupError
+from core.observability import SERVICE
+from core.settings import Settings, load_settings
+
+EXIT_CONFIGURATION = 2
+_METRICS_EVERY_S = 10
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that drains before it closes, and counts a requested stop as success."""
+
+    def __init__(self, app: FastAPI, drain_seconds: float, on_listening: Callable[[], None] | None = None) -> None:
+        super().__init__(_configure(app))
+        self._readiness = app.state.readiness
+        self._metrics = app.state.metrics
+        self._drain_seconds = drain_seconds
+        self._on_listening = on_listening
+        self._close_at: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._on_listening is not None and self.started:
+            self._on_listening()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Report not ready, and close once balancers had the time to notice; a second signal closes at once."""
+        if self._drain_seconds == 0 or self._close_at is not None:
+            super().handle_exit(sig, frame)
+        else:
+            self._readiness.drain()
+            self._close_at = time.monotonic() + self._drain_seconds
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._close_at is not None and time.monotonic() >= self._close_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def serve_until_stopped(self, listener: socket.socket) -> None:
+        """Serve on `listener` until SIGTERM or SIGINT; requests in flight are answered first."""
+        # Once it has stopped cleanly, uvicorn raises the signal again: as an exception, not as a death by signal.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            self.run([listener])
+        self._metrics.flush()
+
+
+def _configure(app: FastAPI) -> uvicorn.Config:
+    """Return how uvicorn serves: our own log, and time-outs that fit behind a load balancer.
+
+    Keep-alive outlasts the balancer's idle time-out (60 s), or it would reuse a connection that we are closing.
+    """
+
+    async def flush_metrics() -> None:
+        app.state.metrics.flush()
+
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=25,
+        forwarded_allow_ips="",
+        callback_notify=flush_metrics,
+        timeout_notify=_METRICS_EVERY_S,
+    )
+
+
+def bind(settings: Settings) -> socket.socket:
+    """Return a socket on the address of the settings; nobody can connect before the server listens on it.
+
+    Raises
+    ------
+    SettingsError
+        The address is taken or is not one of this machine.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsError(f"cannot listen on {where} ({error.strerror}): set PORT or HOST to another") from error
+    return listener
+
+
+def adopt_server_log() -> None:
+    """Let uvicorn's own messages go through the product's JSON handler."""
+    server_log = logging.getLogger("uvicorn")
+    server_log.handlers = list(logging.getLogger(SERVICE).handlers)
+    server_log.propagate = False
+    server_log.setLevel(logging.WARNING)
+
+
+def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], None] | None = None) -> None:
+    """Build the app and serve it; `on_listening` is called with the app and its socket once it can be reached.
+
+    Raises
+    ------
+    StartupError
+        The app cannot be built or the address cannot be had.
+    """
+    with bind(settings) as listener:
+        app = build_app(settings)
+        adopt_server_log()
+        report = None if on_listening is None else lambda: on_listening(app, listener)
+        Server(app, settings.drain_seconds, report).serve_until_stopped(listener)
+
+
+def main() -> int:
+    """Serve by the environment; return the exit code."""
+    try:
+        run(load_settings())
+    except StartupError as error:
+        sys.stderr.write(f"fraud-scoring: {error}\n")
+        return EXIT_CONFIGURATION
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The factory of the one app that every target serves."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from core.api.auth import ApiKeys
+from core.api.errors import problem_of, problem_response
+from core.api.middleware import RequestMiddleware, context_of
+from core.api.openapi import TITLE, VERSION, build_document
+from core.api.routes import Routes
+from core.errors import FraudScoringError
+from core.metrics import Metrics
+from core.observability import EventLog
+from core.service import ScoringService
+from core.settings import Settings
+
+PROBES = frozenset({"/health", "/health/ready"})
+DOCS = frozenset({"/docs", "/openapi.json"})
+
+
+def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None = None) -> FastAPI:
+    """Return the app for one service; apps with different settings can live in one process.
+
+    `keys` are those of the settings unless given; none are asked for when the settings disable authentication.
+    `app.state` holds `readiness`, for whoever stops the process, and `metrics`, for whoever flushes them, and
+    `model_version`.
+    """
+    documented = settings.docs != "off"
+    app = FastAPI(
+        title=TITLE,
+        version=VERSION,
+        docs_url="/docs" if documented else None,
+        openapi_url="/openapi.json" if documented else None,
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,
+        exception_handlers={FraudScoringError: _answer_error, HTTPException: _answer_error},
+    )
+    routes = Routes(service, settings)
+    served = {
+        "/predict": (routes.predict, "POST"),
+        "/predict/batch": (routes.predict_batch, "POST"),
+        "/health": (routes.health, "GET"),
+        "/health/ready": (routes.ready, "GET"),
+        "/model": (routes.model, "GET"),
+    }
+    for path, (endpoint, method) in served.items():
+        app.add_route(path, endpoint, methods=[method])
+    app.state.readiness = routes.readiness
+    app.state.metrics = Metrics()
+    app.state.model_version = service.bundle.version
+    document = build_document(service, settings, routes.schema)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    app.add_middleware(
+        RequestMiddleware,
+        keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
+        open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
+        routes=frozenset(served) | DOCS,
+        log=EventLog(settings.log_level),
+        metrics=app.state.metrics,
+        model_version=service.bundle.version,
+    )
+    return app
+
+
+async def _answer_error(request: Request, error: Exception) -> Response:
+    context = context_of(request.scope)
+    context.fields["error_code"] = problem_of(error).code
+    return problem_response(error, context.request_id)

@@ -1,0 +1,89 @@
+"""The one table that turns errors into replies: RFC 9457 problem details with a stable `code`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from core import errors
+
+PROBLEM_JSON = "application/problem+json"
+PROBLEM_TYPE = "urn:fraud-scoring:problem:"
+RETRY_AFTER_S = (1, 5)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """How one kind of error is answered."""
+
+    status: int
+    code: str
+    title: str
+    retryable: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+_UNAVAILABLE = "The scorer is unavailable"
+
+PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
+    errors.MalformedBodyError: Problem(400, "invalid_json", "The body cannot be read"),
+    errors.UnauthorizedError: Problem(401, "unauthorized", "Unauthorized", headers={"WWW-Authenticate": "ApiKey"}),
+    errors.BodyTooLargeError: Problem(
+        413, "payload_too_large", "The body is too large", headers={"Connection": "close"}
+    ),
+    errors.TooManyItemsError: Problem(413, "too_many_items", "Too many transactions", headers={"Connection": "close"}),
+    errors.UnsupportedMediaTypeError: Problem(415, "unsupported_media_type", "Unsupported media type"),
+    errors.InvalidTransactionError: Problem(422, "invalid_request", "Invalid request"),
+    errors.ShuttingDownError: Problem(503, "shutting_down", "Shutting down", retryable=True),
+    errors.ScorerModelError: Problem(502, "upstream_model_error", "The model failed"),
+    errors.ScorerResponseError: Problem(502, "upstream_invalid_response", "The scorer's answer is invalid"),
+    errors.ScorerNotReadyError: Problem(503, "model_not_ready", "The model is not ready", retryable=True),
+    errors.ScorerThrottledError: Problem(503, "upstream_throttled", "The scorer is throttled", retryable=True),
+    errors.ScorerMisconfiguredError: Problem(503, "endpoint_misconfigured", _UNAVAILABLE, retryable=True),
+    errors.ScorerUnavailableError: Problem(503, "upstream_unavailable", _UNAVAILABLE, retryable=True),
+    errors.ScorerTimeoutError: Problem(504, "upstream_timeout", "The scorer did not answer in time"),
+    errors.DeadlineExceededError: Problem(504, "deadline_exceeded", "The deadline of the request passed"),
+}
+"""Every error that a request can meet. What is not here is a bug, and answered as one."""
+
+INTERNAL = Problem(500, "internal_error", "Internal error")
+ROUTING = {
+    404: Problem(404, "not_found", "Not found"),
+    405: Problem(405, "method_not_allowed", "Method not allowed"),
+}
+
+
+def problem_of(error: Exception) -> Problem:
+    """Return how `error` is answered; anything without an entry is an internal error."""
+    if isinstance(error, HTTPException):
+        return ROUTING.get(error.status_code, INTERNAL)
+    return next((PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS), INTERNAL)
+
+
+def problem_response(error: Exception, request_id: str) -> Response:
+    """Return the reply for `error`; only errors of our own tree are quoted, since others may hold a caller's data."""
+    problem = problem_of(error)
+    body: dict[str, Any] = {
+        "type": PROBLEM_TYPE + problem.code,
+        "title": problem.title,
+        "status": problem.status,
+        "detail": f"{error}" if type(error).__mro__[0] in PROBLEMS and f"{error}" else f"{problem.title}.",
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    if isinstance(error, errors.InvalidTransactionError):
+        body["errors"] = [
+            {"loc": list(issue.loc), "code": issue.code, "message": issue.message} for issue in error.issues
+        ]
+    headers = dict(problem.headers)
+    if problem.retryable:
+        low, high = RETRY_AFTER_S
+        headers["Retry-After"] = str(low + secrets.randbelow(high - low + 1))
+    if isinstance(error, HTTPException) and error.headers:
+        headers.update(error.headers)
+    return Response(to_json(body), problem.status, headers, PROBLEM_JSON)

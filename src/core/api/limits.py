@@ -1,0 +1,66 @@
+"""What a request body may be before it is read: its media type, its encoding, its size."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from email.message import Message
+
+from starlette.requests import ClientDisconnect, Request
+
+from core.errors import BodyTooLargeError, UnsupportedMediaTypeError
+
+JSON = "application/json"
+CSV = "text/csv"
+
+
+def require_media_type(request: Request, allowed: Collection[str]) -> str:
+    """Return the media type of the body, one of `allowed`.
+
+    Raises
+    ------
+    UnsupportedMediaTypeError
+        It is another or absent, its charset is not UTF-8, or the body is encoded (compressed).
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaTypeError("Send the body as it is: Content-Encoding is not supported.")
+    value = request.headers.get("content-type", "")
+    if value in allowed:
+        return value
+    message = Message()
+    message["content-type"] = value
+    media_type = message.get_content_type() if value else ""
+    if media_type not in allowed or message.get_content_charset("utf-8") != "utf-8":
+        raise UnsupportedMediaTypeError(f"Send the body as {' or '.join(allowed)} in UTF-8.")
+    return media_type
+
+
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the whole body, without ever holding much more than `max_bytes` of it.
+
+    Raises
+    ------
+    BodyTooLargeError
+        The body is larger, by its declared length (then nothing is read) or by count.
+    ClientDisconnect
+        The caller went away.
+    """
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        chunks.append(chunk)
+        more = message.get("more_body", False)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"The body may have at most {max_bytes} bytes.")

@@ -1,0 +1,134 @@
+"""What happens around every request: its id, its key, its one log line, and the reply when all else fails."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from dataclasses import dataclass, field
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.api.auth import ApiKeys
+from core.api.errors import problem_response
+from core.errors import UnauthorizedError
+from core.metrics import Metrics
+from core.observability import EventLog, LogFields
+
+SCOPE_KEY = "fraud_scoring"
+UNKNOWN_ROUTE = "<unknown>"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_TRACE_ID = re.compile(r"[A-Za-z0-9=;:._-]{1,256}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
+
+
+@dataclass(slots=True)
+class RequestContext:
+    """What is known of one request; routes add what its log line should say."""
+
+    request_id: str
+    status: int = 0
+    fields: LogFields = field(default_factory=LogFields)
+
+
+def context_of(scope: Scope) -> RequestContext:
+    """Return the context of the request that `scope` describes."""
+    context: RequestContext = scope[SCOPE_KEY]
+    return context
+
+
+class RequestMiddleware:
+    """The outermost layer: nothing leaves the app without a request id, and nothing unknown gets past the key."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        keys: ApiKeys | None,
+        open_paths: frozenset[str],
+        routes: frozenset[str],
+        log: EventLog,
+        metrics: Metrics,
+        model_version: str,
+    ) -> None:
+        self._app = app
+        self._keys = keys
+        self._open_paths = open_paths
+        self._routes = routes
+        self._log = log
+        self._metrics = metrics
+        self._model_version = model_version
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        context = RequestContext(_request_id(scope))
+        scope[SCOPE_KEY] = context
+        path = _route_path(scope)
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                context.status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = context.request_id
+                headers["X-Model-Version"] = self._model_version
+            await send(message)
+
+        try:
+            if path in self._open_paths or await self._is_authorized(scope):
+                await self._app(scope, receive, send_with_headers)
+            else:
+                context.fields["error_code"] = UnauthorizedError.code
+                await problem_response(UnauthorizedError(), context.request_id)(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            self._log.info("client went away", request_id=context.request_id)
+        except Exception as error:  # noqa: BLE001 - the last resort: the caller gets our 500, the log the place
+            self._log.unexpected("internal error", error, request_id=context.request_id)
+            context.fields["error_code"] = "internal_error"
+            if context.status:
+                raise  # half a reply is out already: only the server can end it
+            await problem_response(error, context.request_id)(scope, receive, send_with_headers)
+        finally:
+            self._record(scope, context, path, (time.perf_counter() - started) * 1000)
+
+    async def _is_authorized(self, scope: Scope) -> bool:
+        if self._keys is None:
+            return True
+        if self._keys.is_stale():
+            await self._keys.refresh(self._log)
+        return self._keys.accepts(scope["headers"])
+
+    def _record(self, scope: Scope, context: RequestContext, path: str, latency_ms: float) -> None:
+        """Write the one log line of the request and count it; probes are neither news nor traffic."""
+        trace = _TRACE_ID.fullmatch(Headers(scope=scope).get("x-amzn-trace-id", ""))
+        fields: LogFields = {
+            "request_id": context.request_id,
+            **({"trace_id": trace[0]} if trace else {}),
+            "route": path if path in self._routes else UNKNOWN_ROUTE,
+            "method": scope["method"] if scope["method"] in _METHODS else UNKNOWN_ROUTE,
+            "status": context.status,
+            "latency_ms": round(latency_ms, 3),
+            **context.fields,
+        }
+        if path in self._open_paths:
+            self._log.debug("request", **fields)
+        else:
+            self._log.info("request", **fields)
+            self._metrics.record_request(context.status, latency_ms, fields)
+
+
+def _request_id(scope: Scope) -> str:
+    offered = Headers(scope=scope).getlist("x-request-id")
+    if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
+        return offered[0]
+    return uuid.uuid4().hex
+
+
+def _route_path(scope: Scope) -> str:
+    """Return the path below the prefix (stage, base path) that the app is mounted under."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(root + "/") else path

@@ -1,0 +1,237 @@
+"""The OpenAPI document, made from the bundle: its fields, its limits, and examples that run as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from core.api.errors import INTERNAL, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
+from core.api.limits import CSV, JSON
+from core.bundle import Bundle
+from core.csv_document import ID_COLUMN
+from core.errors import MAX_ISSUES
+from core.service import ScoringService
+from core.settings import Settings
+from core.transactions import MAX_ID_LENGTH, TransactionSchema
+
+TITLE = "Fraud scoring"
+VERSION = "0.1.0"
+_SCHEMES = {"ApiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}}
+_DESCRIPTION = (
+    "Scores card transactions for fraud. `fraud_score` is a calibrated probability; `decision` follows from the "
+    "thresholds of the model. Every error is a problem document (RFC 9457) with a stable `code`."
+)
+
+Json = dict[str, Any]
+
+
+def build_document(service: ScoringService, settings: Settings, schema: TransactionSchema) -> Json:
+    """Return the OpenAPI 3.1 document of the app that serves `service`."""
+    bundle = service.bundle
+    examples = _examples(bundle)
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": TITLE, "version": VERSION, "description": _DESCRIPTION},
+        "paths": {
+            "/predict": {"post": _predict(examples, settings)},
+            "/predict/batch": {"post": _predict_batch(bundle, examples, settings)},
+            "/model": {"get": _operation("model", "Describe the model", _json({"type": "object"}), (401,))},
+            "/health": {"get": _operation("health", "Is the process alive?", _json(_status("ok")), open_to_all=True)},
+            "/health/ready": {
+                "get": _operation(
+                    "ready",
+                    "Could a transaction be scored now?",
+                    _json(_status("ready", model_version={"type": "string"})),
+                    (502, 503, 504),
+                    open_to_all=True,
+                )
+            },
+        },
+        "components": {
+            "securitySchemes": {} if settings.auth_disabled else _SCHEMES,
+            "schemas": {
+                "Transaction": {"anyOf": [_ref("TransactionObject"), _ref("TransactionVector")]},
+                "TransactionObject": _object_form(schema),
+                "TransactionVector": _vector_form(schema),
+                "Prediction": _prediction(),
+                "Problem": _problem_schema(),
+            },
+            "headers": {
+                "X-Request-Id": {
+                    "description": "The caller's own, or a new one.",
+                    "schema": {"type": "string"},
+                },
+                "X-Model-Version": {"description": "The model that serves.", "schema": {"type": "string"}},
+                "Retry-After": {
+                    "description": "Seconds to wait before the next try.",
+                    "schema": {"type": "integer", "minimum": RETRY_AFTER_S[0], "maximum": RETRY_AFTER_S[1]},
+                },
+            },
+        },
+        "security": [] if settings.auth_disabled else [{"ApiKey": []}],
+    }
+
+
+def _predict(examples: list[Json], settings: Settings) -> Json:
+    reply = {**_prediction(), "required": [*_prediction()["required"], "model_version"]}
+    reply["properties"] = {**reply["properties"], "model_version": {"type": "string"}}
+    vector = {"transaction_id": "t-3", "features": [v for k, v in examples[0].items() if k != ID_COLUMN]}
+    named = {"legitimate": examples[0], "fraud": examples[-1], "vector": vector}
+    operation = _operation("predict", "Score one transaction", _json(reply), _SCORING)
+    operation["requestBody"] = {
+        "required": True,
+        "description": f"At most {settings.max_body_bytes} bytes.",
+        "content": _json(_ref("Transaction"), {name: {"value": value} for name, value in named.items()}),
+    }
+    return operation
+
+
+def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> Json:
+    batch = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["transactions"],
+        "properties": {
+            "transactions": {
+                "type": "array", "minItems": 1, "maxItems": settings.max_batch_items, "items": _ref("Transaction"),
+            }
+        },
+    }  # fmt: skip
+    reply = {
+        "type": "object",
+        "required": ["predictions", "model_version"],
+        "properties": {
+            "predictions": {"type": "array", "items": _ref("Prediction")},
+            "model_version": {"type": "string"},
+        },
+    }
+    columns = [ID_COLUMN, *bundle.field_names]
+    lines = [",".join(columns), *(",".join(str(example[name]) for name in columns) for example in examples)]
+    operation = _operation("predict_batch", "Score a list of transactions, all or none", _json(reply), _SCORING)
+    operation["requestBody"] = {
+        "required": True,
+        "description": f"At most {settings.max_batch_items} transactions in {settings.max_batch_body_bytes} bytes.",
+        "content": {
+            **_json(batch, {"batch": {"value": {"transactions": examples}}}),
+            CSV: {"schema": {"type": "string"}, "examples": {"table": {"value": "\n".join(lines) + "\n"}}},
+        },
+    }
+    return operation
+
+
+_SCORING = (400, 401, 413, 415, 422, 502, 503, 504)
+
+
+def _operation(
+    name: str, summary: str, content: Json, statuses: Iterable[int] = (), *, open_to_all: bool = False
+) -> Json:
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", "X-Model-Version")}
+    responses: Json = {"200": {"description": "Done.", "headers": headers, "content": content}}
+    for status in (*statuses, 500):
+        problems = [problem for problem in (*PROBLEMS.values(), INTERNAL) if problem.status == status]
+        retry = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
+        responses[str(status)] = {
+            "description": " or ".join(f"`{problem.code}`" for problem in problems),
+            "headers": {**headers, **(retry if problems[0].retryable else {})},
+            "content": {PROBLEM_JSON: {"schema": _ref("Problem"), "examples": _problem_examples(problems)}},
+        }
+    operation = {"operationId": name, "summary": summary, "responses": responses}
+    return {**operation, "security": []} if open_to_all else operation
+
+
+def _problem_examples(problems: list[Problem]) -> Json:
+    return {
+        problem.code: {
+            "value": {
+                "type": f"urn:fraud-scoring:problem:{problem.code}",
+                "title": problem.title,
+                "status": problem.status,
+                "detail": f"{problem.title}.",
+                "code": problem.code,
+                "request_id": "9f1c5f0e",
+            }
+        }
+        for problem in problems
+    }
+
+
+def _object_form(schema: TransactionSchema) -> Json:
+    form = schema.model.model_json_schema(by_alias=True)
+    return {**form, "title": "Transaction as an object", "description": "One value by name for each field."}
+
+
+def _vector_form(schema: TransactionSchema) -> Json:
+    form = schema.model.model_json_schema(by_alias=True)["properties"]
+    return {
+        "title": "Transaction as a vector",
+        "description": f"The values in the order {', '.join(schema.names)}.",
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["features"],
+        "properties": {
+            ID_COLUMN: form[ID_COLUMN],
+            "features": {
+                "type": "array",
+                "minItems": len(schema.names),
+                "maxItems": len(schema.names),
+                "prefixItems": [form[name] for name in schema.names],
+                "items": False,
+            },
+        },
+    }
+
+
+def _prediction() -> Json:
+    return {
+        "type": "object",
+        "required": ["transaction_id", "fraud_score", "decision"],
+        "properties": {
+            "transaction_id": {"type": ["string", "null"], "maxLength": MAX_ID_LENGTH},
+            "fraud_score": {"type": "number", "minimum": 0, "maximum": 1},
+            "decision": {"enum": ["approve", "review", "decline"]},
+        },
+    }
+
+
+def _problem_schema() -> Json:
+    text = {"type": "string"}
+    issue = {
+        "type": "object",
+        "required": ["loc", "code", "message"],
+        "properties": {
+            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
+            "code": text,
+            "message": text,
+        },
+    }
+    return {
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "code", "request_id"],
+        "properties": {
+            **dict.fromkeys(("type", "title", "detail", "code", "request_id"), text),
+            "status": {"type": "integer"},
+            "errors": {"type": "array", "maxItems": MAX_ISSUES, "items": issue},
+        },
+    }
+
+
+def _examples(bundle: Bundle) -> list[Json]:
+    """Return the least and the most suspicious of the golden transactions, which are simulated."""
+    ranked = sorted(zip(bundle.golden.fraud_scores, bundle.golden.transactions, strict=True), key=lambda pair: pair[0])
+    return [{ID_COLUMN: f"t-{i}", **case} for i, (_, case) in enumerate((ranked[0], ranked[-1]), 1)]
+
+
+def _status(value: str, **more: Json) -> Json:
+    return {
+        "type": "object",
+        "required": ["status", *more],
+        "properties": {"status": {"const": value}, **more},
+    }
+
+
+def _json(schema: Json, examples: Json | None = None) -> Json:
+    return {JSON: {"schema": schema, **({"examples": examples} if examples else {})}}
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}

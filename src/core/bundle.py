@@ -1,0 +1,296 @@
+"""The model bundle on disk: read, verify every byte, only then parse; refuse whatever does not match."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import stat
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from core.calibration import PriorCorrection, Scores
+from core.decision import Thresholds
+from core.errors import BundleError
+from core.preprocessing import FeatureMatrix, FeatureSpec, FieldSpec, FieldValues, Preprocessor
+
+MANIFEST = "manifest.json"
+MANIFEST_DIGEST = "manifest.json.sha256"
+ONNX_MODEL = "model.onnx"
+BOOSTER = "xgboost-model"
+GOLDEN = "golden.json"
+REQUIRED_FILES = (ONNX_MODEL, BOOSTER, GOLDEN, "baseline.json", "MODEL_CARD.md")
+
+RESERVED_FIELDS = frozenset({"transaction_id", "features"})
+"""Members of the wire format that no field may be named after."""
+GOLDEN_TOLERANCE = 1e-6
+MIN_GOLDEN_CASES = 50
+
+_MAX_MANIFEST_BYTES = 1 << 20
+_MAX_FILE_BYTES = 256 << 20
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+
+
+class FileEntry(BaseModel):
+    """Size and digest of one file of the bundle."""
+
+    model_config = _STRICT
+
+    bytes: Annotated[int, Field(ge=0, le=_MAX_FILE_BYTES)]
+    sha256: Sha256
+
+
+class Metric(BaseModel):
+    """A figure with its bootstrap interval."""
+
+    model_config = _STRICT
+
+    value: float
+    low: float
+    high: float
+    confidence: Probability = 0.95
+
+
+class HoldoutMetrics(BaseModel):
+    """What the model reached on rows that took no part in any choice, weighted to the real prevalence."""
+
+    model_config = _STRICT
+
+    n_frauds: Annotated[int, Field(ge=0)]
+    n_legitimate: Annotated[int, Field(ge=0)]
+    metrics: dict[str, Metric]
+
+
+class Manifest(BaseModel):
+    """`manifest.json`: everything that serving needs to know of a model, and where it came from."""
+
+    model_config = _STRICT
+
+    schema_version: Literal[1]
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    fields: Annotated[tuple[FieldSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
+    features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
+    calibration: PriorCorrection
+    thresholds: Thresholds
+    prevalence: Annotated[float, Field(gt=0, lt=1)]
+    holdout: HoldoutMetrics
+    training: dict[str, Any]
+    """How the model was made: data digest, row counts, parameters. For people; serving reads none of it."""
+    libraries: dict[str, str]
+    files: dict[str, FileEntry]
+
+    @model_validator(mode="after")
+    def _names_are_consistent(self) -> Manifest:
+        fields = [field.name for field in self.fields]
+        features = [feature.name for feature in self.features]
+        if len(set(fields)) != len(fields) or len(set(features)) != len(features):
+            raise ValueError("field and feature names must be unique")
+        if reserved := RESERVED_FIELDS.intersection(fields):
+            raise ValueError(f"reserved field names: {', '.join(sorted(reserved))}")
+        if missing := {feature.field for feature in self.features}.difference(fields):
+            raise ValueError(f"features made from unknown fields: {', '.join(sorted(missing))}")
+        if inverted := [field.name for field in self.fields if field.minimum >= field.maximum]:
+            raise ValueError(f"fields with an empty range: {', '.join(inverted)}")
+        return self
+
+
+class GoldenCases(BaseModel):
+    """Known transactions with what the model must see, and answer, for each."""
+
+    model_config = _STRICT
+
+    transactions: Annotated[list[dict[str, float]], Field(min_length=MIN_GOLDEN_CASES)]
+    features: list[list[float]]
+    raw_scores: list[Probability]
+    fraud_scores: list[Probability]
+
+    @model_validator(mode="after")
+    def _lists_are_parallel(self) -> GoldenCases:
+        if len({len(self.transactions), len(self.features), len(self.raw_scores), len(self.fraud_scores)}) != 1:
+            raise ValueError("the lists of golden cases differ in length")
+        return self
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified model bundle, whole in memory: what was verified is what is used."""
+
+    manifest: Manifest
+    digest: str
+    """sha256 of the manifest's bytes, which pins every file of the bundle."""
+    files: dict[str, bytes]
+    golden: GoldenCases
+
+    @cached_property
+    def preprocessor(self) -> Preprocessor:
+        return Preprocessor(self.manifest.fields, self.manifest.features)
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        return tuple(field.name for field in self.manifest.fields)
+
+    def golden_values(self) -> FieldValues:
+        """Return the golden transactions as field values, shape (n_cases, n_fields)."""
+        names = self.field_names
+        return np.array([[case[name] for name in names] for case in self.golden.transactions], dtype=np.float64)
+
+    def golden_features(self) -> FeatureMatrix:
+        """Return the golden transactions as the model sees them, shape (n_cases, n_features)."""
+        return self.preprocessor.transform(self.golden_values())
+
+
+def load_bundle(path: Path, *, expected_digest: str | None = None) -> Bundle:
+    """Read and verify the bundle in the directory `path`.
+
+    Parameters
+    ----------
+    path : directory of one bundle
+    expected_digest : sha256 of `manifest.json` in hex, to pin one exact bundle; None accepts any intact one
+
+    Raises
+    ------
+    BundleError
+        The directory is not a bundle, a byte of it differs from its manifest, or its golden cases do not
+        come out as recorded. Nothing but the manifest is parsed before every digest was compared.
+    """
+    sizes = _list_files(path)
+    manifest_bytes = _read(path, MANIFEST, min(sizes[MANIFEST], _MAX_MANIFEST_BYTES))
+    digest = hashlib.sha256(manifest_bytes).hexdigest()
+    if _read(path, MANIFEST_DIGEST, 100) != digest_line(digest):
+        raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_DIGEST}: the bundle is damaged")
+    if expected_digest is not None and digest != expected_digest:
+        raise BundleError(f"{path}: this is not the bundle that MODEL_BUNDLE_SHA256 names")
+    manifest = _parse(Manifest, manifest_bytes, path, MANIFEST)
+    files = _read_verified(path, manifest, sizes)
+    bundle = Bundle(manifest, digest, files, _parse(GoldenCases, files[GOLDEN], path, GOLDEN))
+    _check_ranges(bundle, path)
+    _check_golden_features(bundle, path)
+    return bundle
+
+
+def digest_line(digest: str) -> bytes:
+    """Return the exact content of `manifest.json.sha256`, in the format of `sha256sum --check`."""
+    return f"{digest}  {MANIFEST}\n".encode("ascii")
+
+
+def check_golden_scores(bundle: Bundle, raw_scores: Scores) -> None:
+    """Compare the scorer's answers to the golden cases with those recorded when the model was trained.
+
+    Raises
+    ------
+    BundleError
+        An answer is further than 1e-6 from its record, raw or calibrated; the text names case indexes only.
+    """
+    fraud_scores = bundle.manifest.calibration.probabilities(raw_scores)
+    for name, got, expected in (
+        ("raw score", raw_scores, bundle.golden.raw_scores),
+        ("fraud score", fraud_scores, bundle.golden.fraud_scores),
+    ):
+        wrong = np.flatnonzero(~(np.abs(got - np.array(expected)) <= GOLDEN_TOLERANCE))
+        if wrong.size:
+            raise BundleError(
+                f"{bundle.version}: the {name} of {wrong.size} of {len(expected)} golden cases differs from the "
+                f"recorded one by more than {GOLDEN_TOLERANCE:g} (first: case {wrong[0]})"
+            )
+
+
+def _list_files(path: Path) -> dict[str, int]:
+    """Return name -> size of every entry; nothing but regular files may be there."""
+    try:
+        entries = {entry.name: entry.lstat() for entry in path.iterdir()}
+    except OSError as error:
+        raise BundleError(f"no model bundle at {path} ({error.strerror}); set MODEL_BUNDLE") from error
+    for name in (MANIFEST, MANIFEST_DIGEST):
+        if name not in entries:
+            raise BundleError(f"{path} is not a model bundle: {name} is missing")
+    for name, status in entries.items():
+        if not stat.S_ISREG(status.st_mode) or not _FILE_NAME.fullmatch(name):
+            raise BundleError(f"{path}: {name!r} does not belong in a model bundle")
+    return {name: status.st_size for name, status in entries.items()}
+
+
+def _read_verified(path: Path, manifest: Manifest, sizes: dict[str, int]) -> dict[str, bytes]:
+    if absent := [name for name in REQUIRED_FILES if name not in manifest.files]:
+        raise BundleError(f"{path}: the manifest does not list {', '.join(absent)}")
+    if odd := set(sizes).symmetric_difference({*manifest.files, MANIFEST, MANIFEST_DIGEST}):
+        raise BundleError(f"{path}: missing from the bundle or from its manifest: {', '.join(sorted(odd))}")
+    files: dict[str, bytes] = {}
+    for name, entry in manifest.files.items():
+        content = _read(path, name, entry.bytes) if sizes[name] == entry.bytes else b""
+        if hashlib.sha256(content).hexdigest() != entry.sha256:
+            raise BundleError(f"{path}: {name} does not match its sha256 in the manifest: the bundle is damaged")
+        files[name] = content
+    return files
+
+
+def _read(path: Path, name: str, size: int) -> bytes:
+    """Read at most one byte more than `size`, so that a file that grew is noticed but never read whole."""
+    try:
+        with (path / name).open("rb") as file:
+            return file.read(size + 1)
+    except OSError as error:
+        raise BundleError(f"{path}: cannot read {name} ({error.strerror})") from error
+
+
+def _parse(model: type[_ModelT], content: bytes, path: Path, name: str) -> _ModelT:
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "document"
+        raise BundleError(f"{path}: {name} is not valid: {where}: {first['msg']}") from error
+
+
+def _check_ranges(bundle: Bundle, path: Path) -> None:
+    """No value that the schema admits may overflow float32; every step is monotone, so the ends suffice."""
+    ends = np.array([[f.minimum for f in bundle.manifest.fields], [f.maximum for f in bundle.manifest.fields]])
+    with np.errstate(over="ignore"):
+        finite = [bool(column.all()) for column in np.isfinite(bundle.preprocessor.transform(ends)).T]
+    if not all(finite):
+        names = [feature.name for feature, ok in zip(bundle.manifest.features, finite, strict=True) if not ok]
+        raise BundleError(f"{path}: values within the declared range overflow float32: {', '.join(names)}")
+
+
+def _check_golden_features(bundle: Bundle, path: Path) -> None:
+    names = set(bundle.field_names)
+    if any(set(case) != names for case in bundle.golden.transactions):
+        raise BundleError(f"{path}: the golden transactions do not have the fields of the manifest")
+    features = bundle.golden_features()
+    if any(len(row) != bundle.preprocessor.n_features for row in bundle.golden.features) or not np.allclose(
+        features, np.array(bundle.golden.features), rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE
+    ):
+        raise BundleError(f"{path}: preprocessing does not turn the golden transactions into their features")
+
+
+def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> str:
+    """Write a bundle into the directory `path`, replacing what is there, and return its digest.
+
+    `manifest` is complete but for `files`, which is made here.
+    """
+    entries = {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in sorted(files.items())
+    }
+    text = json.dumps({**manifest, "files": entries}, indent=1, allow_nan=False) + "\n"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    path.mkdir(parents=True, exist_ok=True)
+    for old in path.iterdir():
+        old.unlink()
+    for name, content in {**files, MANIFEST: text.encode(), MANIFEST_DIGEST: digest_line(digest)}.items():
+        (path / name).write_bytes(content)
+    return digest

@@ -1,0 +1,177 @@
+"""The error tree of the product. Nothing here knows of HTTP: `core.api.errors` maps classes to replies.
+
+FraudScoringError
+├── StartupError                    the process must not start (one clear line, exit code 2)
+│   ├── SettingsError
+│   ├── BundleError
+│   └── KeySourceError
+├── InvalidInputError               the caller's mistake
+│   ├── MalformedBodyError
+│   ├── UnsupportedMediaTypeError
+│   ├── BodyTooLargeError
+│   ├── TooManyItemsError
+│   └── InvalidTransactionError
+├── UnauthorizedError
+├── ShuttingDownError
+└── ScorerError                     no score could be had; never accompanied by one
+    ├── ScorerModelError
+    ├── ScorerResponseError
+    ├── ScorerNotReadyError
+    ├── ScorerThrottledError
+    ├── ScorerUnavailableError
+    ├── ScorerMisconfiguredError
+    ├── ScorerTimeoutError
+    └── DeadlineExceededError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+MAX_ISSUES = 20
+"""The most field issues that one error reports."""
+
+
+class FraudScoringError(Exception):
+    """Base of every error this product raises on purpose.
+
+    The text of an error may be shown to the caller, so it never holds a value that the caller sent.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+
+class StartupError(FraudScoringError):
+    """The process cannot start as it is configured."""
+
+
+class SettingsError(StartupError):
+    """A setting is missing, unknown or not allowed; the text names it and says what is allowed."""
+
+
+class BundleError(StartupError):
+    """A model bundle is damaged, incomplete or not what it says it is."""
+
+
+class KeySourceError(StartupError):
+    """The place where the API keys are kept does not give any; after the start, the known keys stay active."""
+
+
+class InvalidInputError(FraudScoringError):
+    """The request cannot be scored as it was sent."""
+
+
+class MalformedBodyError(InvalidInputError):
+    """The body is not the document that its media type promises."""
+
+    code = "invalid_json"
+
+
+class UnsupportedMediaTypeError(InvalidInputError):
+    """The media type or the content encoding is not one that the route reads."""
+
+    code = "unsupported_media_type"
+
+
+class BodyTooLargeError(InvalidInputError):
+    """The body has more bytes than the route reads."""
+
+    code = "payload_too_large"
+
+
+class TooManyItemsError(InvalidInputError):
+    """A batch has more transactions than one request may carry."""
+
+    code = "too_many_items"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldIssue:
+    """What is wrong with one field; `loc` holds only names of the schema and integer indexes."""
+
+    loc: tuple[str | int, ...]
+    code: str
+    message: str
+
+
+class InvalidTransactionError(InvalidInputError):
+    """One or more fields of the posted transactions break the schema."""
+
+    code = "invalid_request"
+
+    def __init__(self, issues: Sequence[FieldIssue]) -> None:
+        self.issues = tuple(issues[:MAX_ISSUES])
+        count = len(self.issues)
+        more = f"{MAX_ISSUES} or more fields are invalid; the first {MAX_ISSUES} are listed."
+        super().__init__(
+            "1 field is invalid." if count == 1 else more if count == MAX_ISSUES else f"{count} fields are invalid."
+        )
+
+
+class UnauthorizedError(FraudScoringError):
+    """No active API key came with the request; one wording for absent, unknown and revoked."""
+
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__("A valid API key is required in the x-api-key header.")
+
+
+class ShuttingDownError(FraudScoringError):
+    """This process is about to stop; another one should be asked."""
+
+    code = "shutting_down"
+
+
+class ScorerError(FraudScoringError):
+    """The scorer gave no usable score."""
+
+    code = "upstream_unavailable"
+
+
+class ScorerModelError(ScorerError):
+    """The model itself failed on the request."""
+
+    code = "upstream_model_error"
+
+
+class ScorerResponseError(ScorerError):
+    """The scorer answered with something that is not one score in [0, 1] for each transaction."""
+
+    code = "upstream_invalid_response"
+
+
+class ScorerNotReadyError(ScorerError):
+    """The model is still being loaded."""
+
+    code = "model_not_ready"
+
+
+class ScorerThrottledError(ScorerError):
+    """The scorer refuses the present rate of calls."""
+
+    code = "upstream_throttled"
+
+
+class ScorerUnavailableError(ScorerError):
+    """The scorer cannot be reached or reports a fault of its own."""
+
+
+class ScorerMisconfiguredError(ScorerError):
+    """The scorer does not exist, or may not be called, as it is configured."""
+
+    code = "endpoint_misconfigured"
+
+
+class ScorerTimeoutError(ScorerError):
+    """The scorer did not answer in time."""
+
+    code = "upstream_timeout"
+
+
+class DeadlineExceededError(ScorerError):
+    """The request's own deadline passed before there was a score."""
+
+    code = "deadline_exceeded"

@@ -1,0 +1,1 @@
+"""Scorers: what turns a feature matrix into raw scores."""

@@ -1,0 +1,51 @@
+"""The port that every scorer implements, and the check that every answer passes."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from core.calibration import Scores
+from core.errors import ScorerResponseError
+from core.preprocessing import FeatureMatrix
+
+
+class Scorer(Protocol):
+    """Turns feature vectors into raw scores: a rank in [0, 1], not yet a probability."""
+
+    name: str
+
+    async def score(self, features: FeatureMatrix) -> Scores:
+        """Return one raw score in [0, 1] for each row, shape (n,), for features of shape (n, n_features).
+
+        Raises
+        ------
+        ScorerError
+            There is no score for at least one row; then there is none for any.
+        """
+        ...
+
+    async def check_ready(self) -> None:
+        """Return when the scorer could score now.
+
+        Raises
+        ------
+        ScorerError
+            It could not.
+        """
+        ...
+
+
+def check_scores(scores: Scores, n_rows: int) -> Scores:
+    """Return `scores` if there is one finite number in [0, 1] for each of `n_rows` rows.
+
+    Raises
+    ------
+    ScorerResponseError
+        There are more or fewer, or one is out of range or not a number.
+    """
+    # NaN fails both comparisons, so that it fails the check.
+    if scores.shape != (n_rows,) or not np.all((scores >= 0.0) & (scores <= 1.0)):
+        raise ScorerResponseError("The scorer did not answer with one score in [0, 1] for each transaction.")
+    return scores

@@ -1,0 +1,112 @@
+"""All settings in one frozen object: the only reader of the environment and of `.env`."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import SettingsError
+
+_FOREIGN_PREFIXES = ("aws_", "powertools_", "compose_")
+"""Settings of tools that share the file `.env` with us."""
+_PLACEHOLDERS = frozenset({"changeme", "change-me", "changethis", "your-api-key", "secret", "example"})
+
+
+class Settings(BaseSettings):
+    """What can be configured; the environment variable is the field's name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True)
+
+    api_key: SecretStr | None = Field(None, description="Active API keys, separated by commas.")
+    api_keys_secret_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:secretsmanager:")] | None = Field(
+        None,
+        description="Secret in AWS Secrets Manager that holds the active API keys, in place of `API_KEY`.",
+    )
+    auth_disabled: bool = Field(False, description="`true` serves without API keys: for isolated tests only.")
+    scorer: Literal["embedded"] = Field("embedded", description="Where the model runs.")
+    model_bundle: Path = Field(Path("models/creditcard"), description="Directory of the model bundle.")
+    model_bundle_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
+        None, description="Accept only the bundle whose `manifest.json` has this sha256."
+    )
+    max_batch_items: int = Field(5000, ge=1, le=100_000, description="Most transactions in one batch request.")
+    max_body_bytes: int = Field(65_536, ge=1024, le=1 << 20, description="Largest body of `/predict`.")
+    max_batch_body_bytes: int = Field(4_194_304, ge=1024, le=64 << 20, description="Largest body of `/predict/batch`.")
+    docs: Literal["public", "key", "off"] = Field(
+        "key", description="`/docs` and `/openapi.json`: for everybody, with an API key, or not at all."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line.")
+    drain_seconds: float = Field(
+        0, ge=0, le=30, description="How long a stopping server reports itself not ready before it closes."
+    )
+    host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port that the server listens on; 0 takes a free one.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_foreign_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if not name.lower().startswith(_FOREIGN_PREFIXES)}
+
+    @field_validator("api_key")
+    @classmethod
+    def _keys_are_usable(cls, value: SecretStr | None) -> SecretStr | None:
+        keys = () if value is None else split_keys(value.get_secret_value())
+        if value is not None and not keys:
+            raise ValueError("holds no key")
+        for key in keys:
+            if not (key.isascii() and key.isprintable()) or " " in key:
+                raise ValueError("a key has characters other than printable ASCII without blanks")
+            if key.lower() in _PLACEHOLDERS:
+                raise ValueError("a key is still the placeholder of an example")
+        return value
+
+    @model_validator(mode="after")
+    def _somebody_may_call(self) -> Settings:
+        if self.api_key is None and self.api_keys_secret_arn is None and not self.auth_disabled:
+            raise ValueError(
+                "API_KEY is not set: set one key or several, or API_KEYS_SECRET_ARN, "
+                "or AUTH_DISABLED=true to serve without"
+            )
+        if self.api_key is not None and self.api_keys_secret_arn is not None:
+            raise ValueError("API_KEY and API_KEYS_SECRET_ARN are both set: set one of them")
+        return self
+
+    def api_keys(self) -> tuple[str, ...]:
+        """Return the active keys; empty when authentication is disabled without any."""
+        return () if self.api_key is None else split_keys(self.api_key.get_secret_value())
+
+
+def split_keys(text: str) -> tuple[str, ...]:
+    """Return the keys of a comma-separated list."""
+    return tuple(key.strip() for key in text.split(",") if key.strip())
+
+
+def load_settings(env_file: Path | None = Path(".env")) -> Settings:
+    """Read the environment and, below it in precedence, `env_file` where it exists.
+
+    Raises
+    ------
+    SettingsError
+        One line that names each wrong setting and what is allowed, without its value.
+    """
+    try:
+        return Settings(_env_file=env_file)
+    except ValidationError as error:
+        reasons = [_reason(detail) for detail in error.errors(include_url=False, include_input=False)]
+        raise SettingsError("; ".join(reasons)) from None
+
+
+def _reason(detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return str(message)
+    name = str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name.lower(), Settings.model_fields, n=1)
+        hint = f"; did you mean {close[0].upper()}?" if close else ""
+        return f"{name.upper()}: unknown setting in the .env file{hint}"
+    return f"{name.upper()}: {message[0].lower()}{message[1:]}"
