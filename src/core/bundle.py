@@ -194,9 +194,12 @@ def check_golden_scores(bundle: Bundle, raw_scores: Scores) -> None:
     Raises
     ------
     BundleError
-        An answer is further than 1e-6 from its record, raw or calibrated; the text names case indexes only.
+        There is not one answer a case, or one is further than 1e-6 from its record, raw or calibrated; the
+        text names case indexes only.
     """
     fraud_scores = bundle.manifest.calibration.probabilities(raw_scores)
+    if raw_scores.shape != (len(bundle.golden.raw_scores),):
+        raise BundleError(f"{bundle.version}: the model does not give one score for each golden case")
     for name, got, expected in (
         ("raw score", raw_scores, bundle.golden.raw_scores),
         ("fraud score", fraud_scores, bundle.golden.fraud_scores),
@@ -231,8 +234,8 @@ def _read_verified(path: Path, manifest: Manifest, sizes: dict[str, int]) -> dic
         raise BundleError(f"{path}: missing from the bundle or from its manifest: {', '.join(sorted(odd))}")
     files: dict[str, bytes] = {}
     for name, entry in manifest.files.items():
-        content = _read(path, name, entry.bytes) if sizes[name] == entry.bytes else b""
-        if hashlib.sha256(content).hexdigest() != entry.sha256:
+        content = _read(path, name, entry.bytes) if sizes[name] == entry.bytes else None
+        if content is None or hashlib.sha256(content).hexdigest() != entry.sha256:
             raise BundleError(f"{path}: {name} does not match its sha256 in the manifest: the bundle is damaged")
         files[name] = content
     return files

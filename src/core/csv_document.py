@@ -115,9 +115,11 @@ def _numbers(cells: list[Row]) -> FieldValues | None:
         return None
     try:
         parsed = read_json(("[[" + "],[".join(lines) + "]]").encode("ascii"))
-        return np.array(parsed, dtype=np.float64)
+        values = np.array(parsed, dtype=np.float64)
     except (MalformedBodyError, OverflowError, ValueError):
         return None
+    # A quoted cell may hold commas of its own, or nothing: then there are more numbers than cells, or fewer.
+    return values if values.shape == (len(cells), len(cells[0])) else None
 
 
 def _in_range(values: FieldValues, schema: TransactionSchema) -> bool:

@@ -7,8 +7,8 @@ import jiter
 from core.errors import MalformedBodyError
 
 MAX_DEPTH = 16
-MAX_INTEGER_BITS = 1328
-"""The bits of the largest 400-digit integer."""
+MAX_INTEGER = 10**400 - 1
+"""The largest integer of 400 digits."""
 
 
 def read_json(raw: bytes) -> object:

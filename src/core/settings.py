@@ -43,7 +43,9 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         0, ge=0, le=30, description="How long a stopping server reports itself not ready before it closes."
     )
-    host: str = Field("127.0.0.1", description="Address that the server listens on.")
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:%_-]+$")] = Field(
+        "127.0.0.1", description="Address that the server listens on."
+    )
     port: int = Field(8000, ge=0, le=65_535, description="Port that the server listens on; 0 takes a free one.")
 
     @model_validator(mode="before")
@@ -98,6 +100,8 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
     except ValidationError as error:
         reasons = [_reason(detail) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("; ".join(reasons)) from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{env_file} is not a text file in UTF-8") from None
 
 
 def _reason(detail: ErrorDetails) -> str:

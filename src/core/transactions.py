@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from core.errors import MAX_ISSUES, FieldIssue, InvalidTransactionError, MalformedBodyError, TooManyItemsError
-from core.json_document import MAX_INTEGER_BITS, check_depth
+from core.json_document import MAX_INTEGER, check_depth
 from core.preprocessing import FieldSpec, FieldValues
 
 MAX_ID_LENGTH = 128
@@ -152,7 +152,7 @@ class TransactionSchema:
             hint = f"; did you mean `{close[0]}`?" if close else "."
             return FieldIssue((*location, UNKNOWN), code, f"Field not allowed{hint}")
         if isinstance(value, (int, float)) and not isinstance(value, bool) and name in self.names:
-            if isinstance(value, int) and value.bit_length() > MAX_INTEGER_BITS:
+            if isinstance(value, int) and abs(value) > MAX_INTEGER:
                 raise MalformedBodyError("The body is not valid JSON for this service: a number has over 400 digits.")
             if not abs(value) <= FLOAT32_MAX:
                 code, message = "finite_number", "Input should be a finite number."

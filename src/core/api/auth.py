@@ -20,6 +20,10 @@ REFRESH_S = 30.0
 RETRY_S = 5.0
 
 
+RawHeaders = Sequence[tuple[bytes, bytes]]
+"""Headers as ASGI gives them: names in lower case."""
+
+
 class KeySource(Protocol):
     """Where keys come from when they can change while the process runs."""
 
@@ -42,13 +46,13 @@ class ApiKeys:
         self._fresh_until = time.monotonic() + REFRESH_S
         self._refreshing = asyncio.Lock()
 
-    def accepts(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+    def accepts(self, headers: RawHeaders) -> bool:
         """Tell whether exactly one `x-api-key` header is there and holds an active key.
 
         Bytes are compared, since a header need not be text, by digest and with every key, so that the time
         taken tells nothing of how much was right.
         """
-        candidates = [value for name, value in headers if name == HEADER]
+        candidates = header_values(headers, HEADER)
         digest = hashlib.sha256(candidates[0] if len(candidates) == 1 else b"").digest()
         matches = [hmac.compare_digest(digest, known) for known in self._digests]
         return len(candidates) == 1 and any(matches)
@@ -68,6 +72,11 @@ class ApiKeys:
             except KeySourceError as error:
                 log.warning("keys not refreshed", error_type=type(error.__cause__ or error).__name__)
                 self._fresh_until = time.monotonic() + RETRY_S
+
+
+def header_values(headers: RawHeaders, name: bytes) -> list[bytes]:
+    """Return the values of every header `name`."""
+    return [value for each, value in headers if each == name]
 
 
 def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:

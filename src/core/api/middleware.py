@@ -7,11 +7,10 @@ import time
 import uuid
 from dataclasses import dataclass, field
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.api.auth import ApiKeys
+from core.api.auth import ApiKeys, header_values
 from core.api.errors import problem_response
 from core.errors import UnauthorizedError
 from core.metrics import Metrics
@@ -19,8 +18,9 @@ from core.observability import EventLog, LogFields
 
 SCOPE_KEY = "fraud_scoring"
 UNKNOWN_ROUTE = "<unknown>"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_TRACE_ID = re.compile(r"[A-Za-z0-9=;:._-]{1,256}")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_TRACE_ID = re.compile(rb"(?:^|;)Root=(1-[0-9a-f]{8}-[0-9a-f]{24})(?:;|$)")
+"""AWS's own form only: a caller on a direct way in may send anything under this header."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
@@ -59,7 +59,7 @@ class RequestMiddleware:
         self._routes = routes
         self._log = log
         self._metrics = metrics
-        self._model_version = model_version
+        self._version_header = (b"x-model-version", model_version.encode("ascii"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -73,9 +73,8 @@ class RequestMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = context.request_id
-                headers["X-Model-Version"] = self._model_version
+                ours = ((b"x-request-id", context.request_id.encode("ascii")), self._version_header)
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         try:
@@ -104,10 +103,11 @@ class RequestMiddleware:
 
     def _record(self, scope: Scope, context: RequestContext, path: str, latency_ms: float) -> None:
         """Write the one log line of the request and count it; probes are neither news nor traffic."""
-        trace = _TRACE_ID.fullmatch(Headers(scope=scope).get("x-amzn-trace-id", ""))
+        traces = header_values(scope["headers"], b"x-amzn-trace-id")
+        trace = _TRACE_ID.search(traces[0]) if traces else None
         fields: LogFields = {
             "request_id": context.request_id,
-            **({"trace_id": trace[0]} if trace else {}),
+            **({"trace_id": trace[1].decode("ascii")} if trace else {}),
             "route": path if path in self._routes else UNKNOWN_ROUTE,
             "method": scope["method"] if scope["method"] in _METHODS else UNKNOWN_ROUTE,
             "status": context.status,
@@ -122,9 +122,9 @@ class RequestMiddleware:
 
 
 def _request_id(scope: Scope) -> str:
-    offered = Headers(scope=scope).getlist("x-request-id")
+    offered = header_values(scope["headers"], b"x-request-id")
     if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
-        return offered[0]
+        return offered[0].decode("ascii")
     return uuid.uuid4().hex
 
 

@@ -8,7 +8,7 @@ import onnxruntime
 
 from core.bundle import ONNX_MODEL, Bundle, check_golden_scores
 from core.calibration import Scores
-from core.errors import BundleError
+from core.errors import BundleError, ScorerModelError
 from core.preprocessing import FeatureMatrix
 
 _ROWS_WORTH_A_THREAD = 256
@@ -26,7 +26,7 @@ class EmbeddedScorer:
         Raises
         ------
         BundleError
-            The model does not load, has another number of features, or misses a golden score.
+            The model does not load, takes another input than the bundle's features, or misses a golden score.
         """
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -36,14 +36,18 @@ class EmbeddedScorer:
             self._session = onnxruntime.InferenceSession(
                 bundle.files[ONNX_MODEL], options, providers=["CPUExecutionProvider"]
             )
-        except (RuntimeError, ValueError) as error:
+        except Exception as error:  # ONNX Runtime's errors have no base class of their own
             raise BundleError(f"{bundle.version}: ONNX Runtime cannot load {ONNX_MODEL}") from error
-        model_input = self._session.get_inputs()[0]
-        if model_input.shape[1] != bundle.preprocessor.n_features:
-            raise BundleError(f"{bundle.version}: {ONNX_MODEL} takes another number of features than the manifest")
-        self._input = model_input.name
+        inputs = self._session.get_inputs()
+        if [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", [bundle.preprocessor.n_features])]:
+            raise BundleError(f"{bundle.version}: {ONNX_MODEL} does not take the features of the manifest")
+        self._input = inputs[0].name
         self._outputs = [self._session.get_outputs()[0].name]
-        check_golden_scores(bundle, self._score(bundle.golden_features()))
+        try:
+            scores = self._score(bundle.golden_features())
+        except ScorerModelError as error:
+            raise BundleError(f"{bundle.version}: {ONNX_MODEL} cannot score the golden cases") from error
+        check_golden_scores(bundle, scores)
 
     async def score(self, features: FeatureMatrix) -> Scores:
         if len(features) < _ROWS_WORTH_A_THREAD:
@@ -56,6 +60,11 @@ class EmbeddedScorer:
     def _score(self, features: FeatureMatrix) -> Scores:
         # The model gives the margin (log-odds), so that small scores keep the precision that a float32
         # sigmoid would lose.
-        margins = self._session.run(self._outputs, {self._input: features})[0]
-        scores: Scores = 1.0 / (1.0 + np.exp(-margins.reshape(-1).astype(np.float64)))
+        try:
+            margins = self._session.run(self._outputs, {self._input: features})[0]
+        except Exception as error:
+            raise ScorerModelError("The model failed on the request.") from error
+        # exp beyond float64 is infinity, and the score 0: no cause for a warning.
+        with np.errstate(over="ignore"):
+            scores: Scores = 1.0 / (1.0 + np.exp(-margins.reshape(-1).astype(np.float64)))
         return scores
