@@ -1,0 +1,39 @@
+"""The same training again with each fifth of the rows as the holdout: how much one split is luck."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from training.data import Table
+from training.evaluate import point_values
+from training.model import fit_model
+from training.run import Options
+from training.schema import TableSchema
+from training.split import N_FIFTHS, split_table
+
+FoldFigures = list[dict[str, float]]
+
+
+def cross_validate(
+    table: Table, schema: TableSchema, options: Options, prevalence: float, on_progress: Callable[[float], None]
+) -> FoldFigures:
+    """Return the holdout figures of each rotation of the split; the first is the split that is shipped.
+
+    Every model is fitted, stopped and calibrated without its own holdout.
+    """
+    folds = []
+    for rotation in range(options.n_rotations):
+        split = split_table(table, schema, options.seed, rotation)
+        model = fit_model(split, schema, options.parameters, prevalence, options.seed)
+        figures = point_values(model.score(split.holdout, prevalence))
+        folds.append({"n_frauds": int(split.holdout.is_fraud.sum()), **figures})
+        on_progress((rotation + 1) / N_FIFTHS)
+    on_progress(1.0)
+    return folds
+
+
+def means(folds: FoldFigures) -> dict[str, float]:
+    """Return the mean of each figure over the folds."""
+    return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0] if name != "n_frauds"}

@@ -1,0 +1,103 @@
+"""The manifest of a training run; no time and no path in it, so that equal runs give equal bytes."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib import metadata
+from typing import Any
+
+import xgboost as xgb
+
+from core.bundle import HoldoutMetrics
+from core.decision import Thresholds
+from training.cross_validation import means
+from training.data import Table
+from training.evaluate import Scored, point_values
+from training.run import TrainingRun
+from training.split import SHARES
+from training.thresholds import LABEL_SHARE, mean_cost, operating_point
+
+_LIBRARIES = ("matplotlib", "numpy", "onnx", "onnxmltools", "onnxruntime", "pandas", "scikit-learn")
+
+
+def make_manifest(run: TrainingRun) -> dict[str, Any]:
+    """Return `manifest.json` complete but for the list of files."""
+    holdout = HoldoutMetrics(n_frauds=run.holdout.n_frauds, n_legitimate=run.holdout.n_legitimate, metrics=run.metrics)
+    return {
+        "schema_version": 1,
+        "name": run.options.name,
+        "version": run.options.version,
+        "fields": [each.model_dump() for each in run.schema.fields],
+        "features": [each.model_dump() for each in run.model.features],
+        "calibration": run.model.calibration.model_dump(),
+        "thresholds": run.thresholds.model_dump(),
+        "prevalence": run.prevalence,
+        "holdout": holdout.model_dump(),
+        "training": _describe_training(run),
+        "libraries": _library_versions(),
+    }
+
+
+def _describe_training(run: TrainingRun) -> dict[str, Any]:
+    return {
+        "notice": run.options.notice,
+        "seed": run.options.seed,
+        "data": {
+            "sha256": run.data.sha256,
+            "rows": run.data.n_rows,
+            "exact_duplicates_dropped": run.data.n_duplicates,
+            "has_uniform_column": run.data.has_uniform_column,
+        },
+        "split": {
+            "kind": "random, stratified by label, uniform_random and difficulty; rows with equal features share a part",
+            "rows_grouped_with_an_equal_one": run.split.n_grouped,
+            "parts": {name: {"share": SHARES[name], **_count(part)} for name, part in run.split.parts().items()},
+        },
+        "booster": {**asdict(run.options.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
+        "export_proof": asdict(run.proof),
+        "validation_metrics": point_values(run.validation),
+        "cross_validation": {"folds": run.folds, "means": means(run.folds)},
+        "decisions": _describe_decisions(run),
+    }
+
+
+def _count(part: Table) -> dict[str, Any]:
+    return {
+        "rows": len(part),
+        "frauds": int(part.is_fraud.sum()),
+        "uniform_legitimate": int(part.is_uniform.sum()),
+        "sha256": part.digest(),
+    }
+
+
+def _describe_decisions(run: TrainingRun) -> dict[str, Any]:
+    return {
+        "costs": {
+            "mean_fraud_amount": run.costs.mean_fraud_amount,
+            "missed_fraud": run.costs.missed_fraud,
+            **asdict(run.costs.assumed),
+        },
+        "label_share": LABEL_SHARE,
+        "validation": _describe_thresholds(run, run.validation),
+        "holdout": _describe_thresholds(run, run.holdout),
+    }
+
+
+def _describe_thresholds(run: TrainingRun, scored: Scored) -> dict[str, Any]:
+    alternatives: dict[str, Thresholds | None] = {
+        "chosen": run.thresholds,
+        "approve_everything": None,
+        "decline_from_one_half": Thresholds(review=0.5, decline=0.5),
+    }
+    return {
+        "review": asdict(operating_point(scored, run.thresholds.review)),
+        "decline": asdict(operating_point(scored, run.thresholds.decline)),
+        "mean_cost": {name: mean_cost(scored, cuts, run.costs) for name, cuts in alternatives.items()},
+    }
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {name: metadata.version(name) for name in _LIBRARIES}
+    # Its distribution is called xgboost-cpu, but not on every platform.
+    return dict(sorted({**versions, "python": platform.python_version(), "xgboost": xgb.__version__}.items()))

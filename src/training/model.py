@@ -1,0 +1,69 @@
+"""A fitted model as it will be served: preprocessing, booster and prior correction in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import xgboost as xgb
+
+from core.calibration import PriorCorrection, Scores
+from core.preprocessing import FeatureMatrix, FeatureSpec, FieldValues, Preprocessor
+from training.data import Table
+from training.evaluate import Scored
+from training.schema import TableSchema
+from training.split import Split
+from training.train import EvaluationRows, Parameters, fit_booster, fit_features, raw_scores_of
+from training.weighting import odds_factor, real_world_weights
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """Everything that turns posted values into a probability of fraud."""
+
+    schema: TableSchema
+    features: tuple[FeatureSpec, ...]
+    booster: xgb.Booster
+    calibration: PriorCorrection
+
+    def transform(self, values: FieldValues) -> FeatureMatrix:
+        """Return what the booster sees, made by the very code that serves."""
+        return Preprocessor(self.schema.fields, self.features).transform(values)
+
+    def raw_scores(self, values: FieldValues) -> Scores:
+        return raw_scores_of(self.booster, self.transform(values))
+
+    def fraud_scores(self, values: FieldValues) -> Scores:
+        return self.calibration.probabilities(self.raw_scores(values))
+
+    def score(self, table: Table, prevalence: float) -> Scored:
+        """Return the fraud scores of a table with weights to the given prevalence."""
+        return Scored.of(self.fraud_scores(table.values), table.is_fraud, real_world_weights(table, prevalence))
+
+
+def fit_model(
+    split: Split,
+    schema: TableSchema,
+    parameters: Parameters,
+    prevalence: float,
+    seed: int,
+    on_progress: Callable[[float], None] = lambda _: None,
+) -> FittedModel:
+    """Fit preprocessing and booster on the training rows; the validation rows only say when to stop."""
+    features = fit_features(split.train.values, schema)
+    preprocessor = Preprocessor(schema.fields, features)
+    booster = fit_booster(
+        preprocessor.transform(split.train.values),
+        split.train.is_fraud,
+        EvaluationRows(
+            preprocessor.transform(split.validation.values),
+            split.validation.is_fraud,
+            real_world_weights(split.validation, prevalence),
+        ),
+        parameters,
+        seed,
+        lambda n_rounds: on_progress(n_rounds / parameters.max_rounds),
+    )
+    on_progress(1.0)
+    factor = odds_factor(split.train.is_fraud, prevalence)
+    return FittedModel(schema, features, booster, PriorCorrection(kind="prior_correction", odds_factor=factor))

@@ -1,0 +1,122 @@
+"""From a data file to a model bundle: the steps of `python -m training train`, in order."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.bundle import BOOSTER, GOLDEN, ONNX_MODEL, Bundle
+from core.preprocessing import FeatureMatrix
+from core.scoring.embedded import EmbeddedScorer
+from training.baseline import baseline
+from training.cross_validation import cross_validate
+from training.data import DataFile, Table
+from training.errors import ExportError
+from training.evaluate import evaluate
+from training.export import TOLERANCE, export_onnx, probe_rows, prove_equal
+from training.golden import golden_cases
+from training.manifest import make_manifest
+from training.model import FittedModel, fit_model
+from training.plots import draw_plots
+from training.publish import check_target, publish_bundle
+from training.report import model_card
+from training.run import Options, TrainingRun
+from training.schema import TableSchema
+from training.simulate import fit_simulator
+from training.split import split_table
+from training.thresholds import CostModel, choose_thresholds
+from training.train import booster_bytes
+from training.weighting import real_prevalence
+
+OnProgress = Callable[[str, float], None]
+"""Told the name of a step and the share of it that is done."""
+
+
+def _silent(_step: str, _share: float) -> None:
+    pass
+
+
+def train_bundle(
+    data: DataFile, schema: TableSchema, options: Options, out: Path, on_progress: OnProgress = _silent
+) -> Bundle:
+    """Train on `data`, prove the result, and put the bundle at `out`.
+
+    Raises
+    ------
+    TrainingError
+        The data or the target will not do, or a proof failed; whatever was at `out` is still there.
+    """
+    check_target(out)
+    run = train(data, schema, options, on_progress)
+    on_progress("bundle", 0.0)
+    manifest = make_manifest(run)
+    bundle = publish_bundle(out, manifest, _bundle_files(run, manifest), partial(_prove_bundle, run))
+    on_progress("bundle", 1.0)
+    return bundle
+
+
+def train(data: DataFile, schema: TableSchema, options: Options, on_progress: OnProgress = _silent) -> TrainingRun:
+    """Split, fit, export, choose thresholds on the validation rows, and only then look at the holdout."""
+    prevalence = real_prevalence(data, options.prevalence)
+    split = split_table(data.table, schema, options.seed)
+    model = fit_model(split, schema, options.parameters, prevalence, options.seed, partial(on_progress, "trees"))
+    onnx_model = export_onnx(model.booster)
+    validation = model.score(split.validation, prevalence)
+    costs = CostModel.of(split.train, schema, options.costs)
+    thresholds = choose_thresholds(validation, costs)
+    holdout = model.score(split.holdout, prevalence)
+    return TrainingRun(
+        options=options,
+        schema=schema,
+        data=data,
+        prevalence=prevalence,
+        split=split,
+        model=model,
+        onnx_model=onnx_model,
+        proof=prove_equal(onnx_model, model.booster, _proof_rows(model, split.train, options.seed)),
+        validation=validation,
+        holdout=holdout,
+        costs=costs,
+        thresholds=thresholds,
+        folds=cross_validate(data.table, schema, options, prevalence, partial(on_progress, "folds")),
+        metrics=evaluate(holdout, options.seed, on_progress=partial(on_progress, "intervals")),
+    )
+
+
+def _proof_rows(model: FittedModel, train: Table, seed: int) -> FeatureMatrix:
+    fields = model.schema.fields
+    ends = model.transform(np.array([[each.minimum for each in fields], [each.maximum for each in fields]]))
+    return probe_rows(model.booster, model.transform(train.values), ends, seed)
+
+
+def _bundle_files(run: TrainingRun, manifest: dict[str, Any]) -> dict[str, bytes]:
+    seed = run.options.seed
+    golden = golden_cases(run.model, run.thresholds, fit_simulator(run.split.train, run.schema), seed)
+    drift = baseline(run.split.train, run.validation, run.thresholds, run.schema, run.prevalence)
+    return {
+        BOOSTER: booster_bytes(run.model.booster),
+        ONNX_MODEL: run.onnx_model,
+        GOLDEN: _json_bytes(golden),
+        "baseline.json": _json_bytes(drift),
+        "MODEL_CARD.md": model_card(manifest).encode(),
+        **draw_plots(run.holdout, run.validation, run.thresholds, seed),
+    }
+
+
+def _json_bytes(document: dict[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+
+
+def _prove_bundle(run: TrainingRun, bundle: Bundle) -> None:
+    """Score the holdout through the written bundle and the scorer that serves; it must say what training said."""
+    values = run.split.holdout.values
+    served = asyncio.run(EmbeddedScorer(bundle).score(bundle.preprocessor.transform(values)))
+    difference = np.abs(bundle.manifest.calibration.probabilities(served) - run.model.fraud_scores(values)).max()
+    if not difference <= TOLERANCE:
+        raise ExportError(f"the written bundle scores the holdout differently, by up to {difference:.3g}")

@@ -1,0 +1,192 @@
+"""The model card, written from the manifest alone."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+from training.plots import CALIBRATION, PRECISION_RECALL, SCORE_DISTRIBUTION
+
+_WIDTH = 118
+_FIGURES = {
+    "average_precision": ("Average precision", ".3f"),
+    "roc_auc": ("ROC AUC", ".4f"),
+    "best_f1": ("Best F1", ".3f"),
+    "recall_at_90_precision": ("Recall at 90 % precision", ".3f"),
+    "brier": ("Brier score", ".6f"),
+    "mean_fraud_score_legitimate": ("Mean fraud score of legitimate rows", ".5f"),
+}
+
+
+def model_card(manifest: dict[str, Any]) -> str:
+    """Return `MODEL_CARD.md`."""
+    sections = (_head, _intended_use, _figures_section, _decisions, _data, _training, _limits)
+    return "\n\n".join(_wrapped(block) for section in sections for block in section(manifest).split("\n\n")) + "\n"
+
+
+def _wrapped(block: str) -> str:
+    """Break the lines of a paragraph anew; tables, lists, headings and pictures stay as they are."""
+    block = block.strip("\n")
+    return block if block.startswith(("|", "-", "#", "!")) else textwrap.fill(block, _WIDTH, break_on_hyphens=False)
+
+
+def _head(manifest: dict[str, Any]) -> str:
+    return f"""# Model card: {manifest["name"]}
+
+Version `{manifest["version"]}`. {manifest["training"]["booster"]["n_trees"]} gradient-boosted trees that turn one
+card transaction into `fraud_score`, a probability of fraud at a prevalence of {manifest["prevalence"]:.4%}, and into a
+decision.
+
+This page was generated from `manifest.json` by `python -m training train`.
+"""
+
+
+def _intended_use(manifest: dict[str, Any]) -> str:
+    required = [each["name"] for each in manifest["fields"]]
+    unused = sorted(set(required) - {each["field"] for each in manifest["features"]}, key=required.index)
+    kept_out = f" Required but not seen by the model: {', '.join(f'`{name}`' for name in unused)}." if unused else ""
+    return f"""## Intended use
+
+Scoring single card transactions at the time of authorisation, one by one or in batches, to approve, review or decline
+them. A caller sends {len(required)} fields; the model sees {len(manifest["features"])} features.{kept_out}
+
+Not intended for: judging people, credit decisions, or traffic whose features were not made exactly as those of the
+training data.
+"""
+
+
+def _figures_section(manifest: dict[str, Any]) -> str:
+    holdout = manifest["holdout"]
+    lines = []
+    for name, (title, form) in _FIGURES.items():
+        value, low, high = (format(holdout["metrics"][name][key], form) for key in ("value", "low", "high"))
+        on_validation = format(manifest["training"]["validation_metrics"][name], form)
+        lines.append(f"| {title} | {value} | {low} to {high} | {on_validation} |")
+    table = "\n".join(lines)
+    return f"""## How good it is
+
+On a holdout of {holdout["n_frauds"]} frauds and {holdout["n_legitimate"]:,} uniformly sampled legitimate transactions
+that took no part in fitting, stopping, calibration or the choice of thresholds. Every figure is weighted so that
+frauds have the share {manifest["prevalence"]:.4%}. Intervals: 95 % from 1,000 stratified bootstrap resamples. The
+validation column shows rows that did take part in choices.
+
+| figure | holdout | 95 % interval | validation |
+|---|--:|--:|--:|
+{table}
+
+Each fifth of the rows as the holdout in turn, with the same training on the others; the first is the holdout above.
+The other four took part in the choice of the default parameters of the trees, if these are the data of that choice.
+
+| holdout | frauds | average precision | ROC AUC | best F1 | recall at 90 % precision |
+|---|--:|--:|--:|--:|--:|
+{_fold_rows(manifest["training"]["cross_validation"])}
+
+![Precision against recall]({PRECISION_RECALL})
+
+![Fraud score against observed share of frauds]({CALIBRATION})
+
+![Distribution of fraud scores by class]({SCORE_DISTRIBUTION})
+"""
+
+
+def _fold_rows(cross_validation: dict[str, Any]) -> str:
+    names = ("average_precision", "roc_auc", "best_f1", "recall_at_90_precision")
+    folds = [(str(number), fold) for number, fold in enumerate(cross_validation["folds"], start=1)]
+    rows = [*folds, ("mean", {"n_frauds": sum(fold["n_frauds"] for _, fold in folds), **cross_validation["means"]})]
+    return "\n".join(
+        f"| {title} | {fold['n_frauds']} | {' | '.join(format(fold[name], _FIGURES[name][1]) for name in names)} |"
+        for title, fold in rows
+    )
+
+
+def _decisions(manifest: dict[str, Any]) -> str:
+    decisions, thresholds = manifest["training"]["decisions"], manifest["thresholds"]
+    costs = decisions["costs"]
+    rows = []
+    for part in ("validation", "holdout"):
+        for name in ("review", "decline"):
+            point = decisions[part][name]
+            rows.append(
+                f"| {part} | {name} and above | {point['threshold']:.4f} | {point['precision']:.3f} | "
+                f"{point['recall']:.3f} | {point['alert_rate']:.3%} | {point['n_frauds']} | {point['n_legitimate']} |"
+            )
+    points = "\n".join(rows)
+    cost = {key: 1000 * value for key, value in decisions["holdout"]["mean_cost"].items()}
+    return f"""## Decisions
+
+`review` from {thresholds["review"]:.4f}, `decline` from {thresholds["decline"]:.4f}: the pair with the least cost on
+the validation rows. Each row counted half by its label and half by its calibrated probability, because a few dozen
+frauds alone do not show the rare false alarm. The costs are assumptions, in the currency of the amounts, to be
+replaced by your own (`python -m training train --help`):
+
+- a fraud that is approved: {costs["missed_fraud"]:.2f}, which is the mean amount of the training frauds
+  ({costs["mean_fraud_amount"]:.2f}) and a chargeback fee ({costs["chargeback_fee"]:.2f});
+- a legitimate transaction that is declined: {costs["false_decline"]:.2f};
+- a review, assumed to find the truth: {costs["review"]:.2f}.
+
+| rows | flagged | threshold | precision | recall | share flagged | frauds | legitimate rows |
+|---|---|--:|--:|--:|--:|--:|--:|
+{points}
+
+Cost of 1,000 transactions on the holdout: {cost["chosen"]:.2f}; approving everything
+{cost["approve_everything"]:.2f}; declining from 0.5 on, without reviews, {cost["decline_from_one_half"]:.2f}.
+"""
+
+
+def _data(manifest: dict[str, Any]) -> str:
+    training = manifest["training"]
+    data = training["data"]
+    rows = "\n".join(
+        f"| {name} | {part['rows']:,} | {part['frauds']} | {part['uniform_legitimate']:,} | `{part['sha256'][:16]}…` |"
+        for name, part in training["split"]["parts"].items()
+    )
+    uniform = (
+        "Only the legitimate rows marked `uniform_random`, and all frauds, count in a figure; the other legitimate\n"
+        "rows were trained on and nothing else."
+        if data["has_uniform_column"]
+        else "Every row counts in a figure."
+    )
+    return f"""## Data
+
+{training["notice"]}
+
+{data["rows"]:,} rows, sha256 `{data["sha256"]}`.
+Exact duplicates dropped: {data["exact_duplicates_dropped"]}. Rows whose features equal those of another row stay in
+one part ({training["split"]["rows_grouped_with_an_equal_one"]} such copies).
+{uniform}
+
+| part | rows | frauds | uniform legitimate | digest |
+|---|--:|--:|--:|---|
+{rows}
+"""
+
+
+def _training(manifest: dict[str, Any]) -> str:
+    training = manifest["training"]
+    booster, proof = training["booster"], training["export_proof"]
+    return f"""## How it was made
+
+- Split at random 60 / 20 / 20 into training, validation and holdout, stratified by label and by how hard a
+  simple model finds a row, so that no part is hard or easy by chance; seed {training["seed"]} for the split, the
+  trees and the bootstrap. One seed, not the best of several.
+- Features standardised with the mean and standard deviation of the training rows.
+- XGBoost {manifest["libraries"]["xgboost"]}, depth {booster["max_depth"]}, learning rate {booster["eta"]:g}, stopped by
+  weighted average precision on the validation rows, cut to the best round.
+- No class weights. Fraud is more frequent among the training rows than in the world; the odds of every score are
+  multiplied by {manifest["calibration"]["odds_factor"]:.4f} to undo that.
+- The ONNX model gave the booster's margin on {proof["n_rows"]:,} rows, at and around every split, with a largest
+  difference of {proof["max_margin_difference"]:.2g}.
+- The golden cases are simulated transactions.
+"""
+
+
+def _limits(manifest: dict[str, Any]) -> str:
+    n_frauds = manifest["holdout"]["n_frauds"]
+    return f"""## Limits
+
+- {n_frauds} frauds in the holdout: read the intervals, not the point estimates.
+- Split at random, not by time: fraud changes, and a live stream will be harder than this holdout.
+- Labels are what was reported as fraud; what nobody noticed counts as legitimate.
+- The thresholds are right for the costs above and a prevalence near {manifest["prevalence"]:.4%}, and for no others.
+- Nothing is known of the card holders, so fairness between groups of them cannot be judged.
+"""

@@ -1,0 +1,68 @@
+"""What one training run was asked for, and everything that came out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import TypeAdapter, ValidationError
+
+from core.bundle import Manifest, Metric
+from core.decision import Thresholds
+from training.data import DataFile
+from training.errors import OptionError
+from training.evaluate import Scored
+from training.export import ExportProof
+from training.model import FittedModel
+from training.schema import TableSchema
+from training.split import N_FIFTHS, Split
+from training.thresholds import AssumedCosts, CostModel
+from training.train import Parameters
+
+DEFAULT_SEED = 2026
+"""One seed for the split, the booster and the bootstrap; it was fixed before any holdout was looked at."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the person who trains decides."""
+
+    name: str
+    version: str
+    notice: str
+    seed: int = DEFAULT_SEED
+    prevalence: float | None = None
+    costs: AssumedCosts = field(default_factory=AssumedCosts)
+    n_rotations: int = N_FIFTHS
+    """How many fifths of the rows are held out in turn."""
+    parameters: Parameters = field(default_factory=Parameters)
+
+    def __post_init__(self) -> None:
+        for name in ("name", "version"):
+            rule = TypeAdapter(Annotated[str, Manifest.model_fields[name]])
+            try:
+                rule.validate_python(getattr(self, name))
+            except ValidationError as error:
+                raise OptionError(f"--{name}: {error.errors()[0]['msg']}") from error
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A trained model with the rows, the choices and the figures behind it."""
+
+    options: Options
+    schema: TableSchema
+    data: DataFile
+    prevalence: float
+    split: Split
+    model: FittedModel
+    onnx_model: bytes
+    proof: ExportProof
+    validation: Scored
+    holdout: Scored
+    costs: CostModel
+    thresholds: Thresholds
+    metrics: dict[str, Metric]
+    """Holdout figures with their intervals."""
+    folds: list[dict[str, float]]
+    """Holdout figures of each rotation of the split, without intervals."""
