@@ -37,7 +37,7 @@ def banner(settings: Settings, port: int, model_version: str) -> str:
     base = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{port}"  # noqa: S104
     keys = settings.api_keys()
     header = f" -H {shlex.quote(f'x-api-key: {keys[0]}')}" if keys and not settings.auth_disabled else ""
-    post = "curl -s {base}{path}{header} -H 'content-type: {media_type}' --data-binary @{file}"
+    post = "curl -sw '\\n' {base}{path}{header} -H 'content-type: {media_type}' --data-binary @{file}"
     predict = post.format(
         base=base, path="/predict", header=header, media_type="application/json", file="events/predict_fraud.json"
     )
@@ -55,9 +55,9 @@ def banner(settings: Settings, port: int, model_version: str) -> str:
         "  Paste into another terminal, in this folder:",
         f"    {predict}",
         *(f"    {batch}" for batch in batches),
-        f"    curl -s {base}/model{header}",
-        f"    curl -s {base}/health",
-        f"    curl -s {base}/health/ready",
+        f"    curl -sw '\\n' {base}/model{header}",
+        f"    curl -sw '\\n' {base}/health",
+        f"    curl -sw '\\n' {base}/health/ready",
         "",
         "  Ctrl-C stops the server. One JSON line for each request follows.",
         "",

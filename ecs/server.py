@@ -45,6 +45,8 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
         else:
             self._readiness.drain()
+            # In each reply, a second from now at the latest: the next connection leads to another replica.
+            self.config.encoded_headers.append((b"connection", b"close"))
             self._close_at = time.monotonic() + self._drain_seconds
 
     async def on_tick(self, counter: int) -> bool:
