@@ -6,8 +6,9 @@ from fastapi import FastAPI
 
 from core.api.app import create_app
 from core.api.auth import ApiKeys
-from core.bundle import load_bundle
-from core.scoring.embedded import EmbeddedScorer
+from core.bundle import Bundle, load_bundle
+from core.observability import EventLog
+from core.scoring.base import Scorer
 from core.secrets_manager import SecretsManagerKeys
 from core.service import ScoringService
 from core.settings import Settings
@@ -20,9 +21,36 @@ def build_service(settings: Settings) -> ScoringService:
     ------
     BundleError
         The bundle is damaged, incomplete, or does not score its golden cases as recorded.
+    SettingsError
+        The endpoint cannot be called as it is configured.
     """
     bundle = load_bundle(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
-    return ScoringService(bundle, EmbeddedScorer(bundle))
+    if settings.scorer == "embedded":
+        return ScoringService(bundle, _embedded(bundle))
+    fallback = _embedded(bundle) if settings.scorer_fallback == "embedded" else None
+    return ScoringService(bundle, _sagemaker(bundle, settings), fallback)
+
+
+# Each scorer is imported where it is chosen: one needs ONNX Runtime, the other boto3, and neither that of the other.
+
+
+def _embedded(bundle: Bundle) -> Scorer:
+    from core.scoring.embedded import EmbeddedScorer
+
+    return EmbeddedScorer(bundle)
+
+
+def _sagemaker(bundle: Bundle, settings: Settings) -> Scorer:
+    from core.scoring.sagemaker import Pace, SageMakerScorer, endpoint_options
+
+    pace = Pace(
+        deadline_s=settings.sagemaker_deadline_s,
+        batch_deadline_s=settings.sagemaker_batch_deadline_s,
+        calls=settings.sagemaker_concurrency,
+        rows_per_call=settings.sagemaker_rows_per_call,
+        coalesce=settings.sagemaker_coalesce,
+    )
+    return SageMakerScorer(bundle, endpoint_options(settings), pace, EventLog(settings.log_level))
 
 
 def build_keys(settings: Settings) -> ApiKeys:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.bundle import Bundle
+from core.calibration import Scores
 from core.decision import Decision
+from core.errors import ScorerError
+from core.preprocessing import FeatureMatrix
 from core.scoring.base import Scorer, check_scores
 from core.transactions import Transactions
 
@@ -17,14 +20,17 @@ class Prediction:
     transaction_id: str | None
     fraud_score: float
     decision: Decision
+    degraded_by: str | None = None
+    """Code of the error for which the fallback answered in place of the scorer."""
 
 
 class ScoringService:
-    """Scores transactions with one bundle and one scorer."""
+    """Scores transactions with one bundle and one scorer, or with the fallback while the scorer fails."""
 
-    def __init__(self, bundle: Bundle, scorer: Scorer) -> None:
+    def __init__(self, bundle: Bundle, scorer: Scorer, fallback: Scorer | None = None) -> None:
         self.bundle = bundle
         self.scorer = scorer
+        self._fallback = fallback
         self._preprocessor = bundle.preprocessor
         self._calibration = bundle.manifest.calibration
         self._thresholds = bundle.manifest.thresholds
@@ -38,11 +44,11 @@ class ScoringService:
             At least one transaction has no score; then none has a prediction.
         """
         features = self._preprocessor.transform(transactions.values)
-        scores = check_scores(await self.scorer.score(features), len(features))
+        scores, degraded_by = await self._score(features)
         probabilities = self._calibration.probabilities(scores).tolist()
         decide = self._thresholds.decide
         return [
-            Prediction(transaction_id, probability, decide(probability))
+            Prediction(transaction_id, probability, decide(probability), degraded_by)
             for transaction_id, probability in zip(transactions.ids, probabilities, strict=True)
         ]
 
@@ -62,4 +68,18 @@ class ScoringService:
         ------
         ScorerError
         """
-        await self.scorer.check_ready()
+        try:
+            await self.scorer.check_ready()
+        except ScorerError:
+            if self._fallback is None:
+                raise
+            await self._fallback.check_ready()
+
+    async def _score(self, features: FeatureMatrix) -> tuple[Scores, str | None]:
+        """Return the scores, and the code of the error if they are the fallback's."""
+        try:
+            return check_scores(await self.scorer.score(features), len(features)), None
+        except ScorerError as error:
+            if self._fallback is None:
+                raise
+            return check_scores(await self._fallback.score(features), len(features)), error.code

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import json
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +16,13 @@ from core.errors import SettingsError
 
 _FOREIGN_PREFIXES = ("aws_", "powertools_", "compose_")
 """Settings of tools that share the file `.env` with us."""
+_OWN_DESPITE_PREFIX = "aws_region"
 _PLACEHOLDERS = frozenset({"changeme", "change-me", "changethis", "your-api-key", "secret", "example"})
+
+
+SecretArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$")]
+EndpointName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
+"""As SageMaker spells the names of endpoints, variants and components."""
 
 
 class Settings(BaseSettings):
@@ -23,12 +31,34 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True)
 
     api_key: SecretStr | None = Field(None, description="Active API keys, separated by commas.")
-    api_keys_secret_arn: Annotated[str, Field(pattern=r"^arn:[a-z-]+:secretsmanager:")] | None = Field(
+    api_keys_secret_arn: SecretArn | None = Field(
         None,
         description="Secret in AWS Secrets Manager that holds the active API keys, in place of `API_KEY`.",
     )
     auth_disabled: bool = Field(False, description="`true` serves without API keys: for isolated tests only.")
-    scorer: Literal["embedded"] = Field("embedded", description="Where the model runs.")
+    sagemaker_endpoint: EndpointName | None = Field(None, description="SageMaker endpoint that hosts the model.")
+    scorer: Literal["embedded", "sagemaker"] = Field(
+        default_factory=lambda known: "sagemaker" if known.get("sagemaker_endpoint") else "embedded",
+        description="Where the model runs; default: on the endpoint if `SAGEMAKER_ENDPOINT` names one.",
+    )
+    scorer_fallback: Literal["none", "embedded"] = Field(
+        "none", description="`embedded` answers with the bundle's own copy of the model while the endpoint does not."
+    )
+    aws_region: Annotated[str, Field(pattern=r"^[a-z]{2,8}(-[a-z]+)+-[0-9]{1,2}$")] | None = Field(
+        None, description="Region of the endpoint; default: that of the AWS profile."
+    )
+    sagemaker_target_variant: EndpointName | None = Field(None, description="Production variant to call.")
+    sagemaker_inference_component: EndpointName | None = Field(None, description="Inference component to call.")
+    sagemaker_deadline_s: float = Field(2, ge=0.1, le=25, description="Longest wait for the score of one transaction.")
+    sagemaker_batch_deadline_s: float = Field(20, ge=0.1, le=25, description="Longest wait for the scores of a batch.")
+    sagemaker_connect_timeout_s: float = Field(0.3, ge=0.05, le=10, description="Longest wait for a connection.")
+    sagemaker_concurrency: int = Field(
+        4, ge=1, le=64, description="Most calls under way for single transactions, and as many for batches."
+    )
+    sagemaker_rows_per_call: int = Field(1000, ge=1, le=100_000, description="Most transactions in one call.")
+    sagemaker_coalesce: bool = Field(
+        True, description="Let single transactions that wait at the same time share a call."
+    )
     model_bundle: Path = Field(Path("models/creditcard"), description="Directory of the model bundle.")
     model_bundle_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="Accept only the bundle whose `manifest.json` has this sha256."
@@ -51,12 +81,16 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _ignore_foreign_settings(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {name: value for name, value in values.items() if not name.lower().startswith(_FOREIGN_PREFIXES)}
+        return {
+            name: value
+            for name, value in values.items()
+            if name.lower() == _OWN_DESPITE_PREFIX or not name.lower().startswith(_FOREIGN_PREFIXES)
+        }
 
     @field_validator("api_key")
     @classmethod
     def _keys_are_usable(cls, value: SecretStr | None) -> SecretStr | None:
-        keys = () if value is None else split_keys(value.get_secret_value())
+        keys = () if value is None else parse_keys(value.get_secret_value())
         if value is not None and not keys:
             raise ValueError("holds no key")
         for key in keys:
@@ -77,18 +111,44 @@ class Settings(BaseSettings):
             raise ValueError("API_KEY and API_KEYS_SECRET_ARN are both set: set one of them")
         return self
 
+    @model_validator(mode="after")
+    def _endpoint_is_named(self) -> Settings:
+        if self.sagemaker_endpoint is not None:
+            return self
+        if self.scorer == "sagemaker":
+            raise ValueError("SAGEMAKER_ENDPOINT is not set, and SCORER=sagemaker needs it")
+        for name in ("scorer_fallback", "sagemaker_target_variant", "sagemaker_inference_component"):
+            if getattr(self, name) not in (None, "none"):
+                raise ValueError(f"{name.upper()} is set and SAGEMAKER_ENDPOINT is not: set both or none")
+        return self
+
     def api_keys(self) -> tuple[str, ...]:
         """Return the active keys; empty when authentication is disabled without any."""
-        return () if self.api_key is None else split_keys(self.api_key.get_secret_value())
+        return () if self.api_key is None else parse_keys(self.api_key.get_secret_value())
 
 
-def split_keys(text: str) -> tuple[str, ...]:
-    """Return the keys of a comma-separated list."""
+def opt_out_of_telemetry() -> None:
+    """Tell ONNX Runtime, before it is loaded, that it has nothing to report to anybody."""
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+
+def parse_keys(text: str) -> tuple[str, ...]:
+    """Return the keys of a comma-separated list, or of a JSON object whose values are such lists.
+
+    Secrets Manager hands out both, and an ECS task gets a secret's text as it is; the names of a JSON object then
+    say whose key it is.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            document: dict[str, object] = json.loads(text)
+        except ValueError:
+            return ()
+        return tuple(key for value in document.values() if isinstance(value, str) for key in parse_keys(value))
     return tuple(key.strip() for key in text.split(",") if key.strip())
 
 
-def load_settings(env_file: Path | None = Path(".env")) -> Settings:
-    """Read the environment and, below it in precedence, `env_file` where it exists.
+def load_settings(env_file: Path | None = Path(".env"), **fixed: Any) -> Settings:  # noqa: ANN401 - any setting
+    """Read the environment and, below it in precedence, `env_file` where it exists; `fixed` wins over both.
 
     Raises
     ------
@@ -96,7 +156,7 @@ def load_settings(env_file: Path | None = Path(".env")) -> Settings:
         One line that names each wrong setting and what is allowed, without its value.
     """
     try:
-        return Settings(_env_file=env_file)
+        return Settings(_env_file=env_file, **fixed)
     except ValidationError as error:
         reasons = [_reason(detail) for detail in error.errors(include_url=False, include_input=False)]
         raise SettingsError("; ".join(reasons)) from None

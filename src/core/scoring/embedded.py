@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import anyio.to_thread
 import numpy as np
-import onnxruntime
 
 from core.bundle import ONNX_MODEL, Bundle, check_golden_scores
 from core.calibration import Scores
 from core.errors import BundleError, ScorerModelError
 from core.preprocessing import FeatureMatrix
+from core.scoring.onnx_session import open_session
 
 _ROWS_WORTH_A_THREAD = 256
 """From about 1 ms of work on, other requests should not wait: ONNX Runtime releases the interpreter's lock."""
@@ -28,15 +28,9 @@ class EmbeddedScorer:
         BundleError
             The model does not load, takes another input than the bundle's features, or misses a golden score.
         """
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(
-                bundle.files[ONNX_MODEL], options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # ONNX Runtime's errors have no base class of their own
+            self._session = open_session(bundle.files[ONNX_MODEL])
+        except Exception as error:
             raise BundleError(f"{bundle.version}: ONNX Runtime cannot load {ONNX_MODEL}") from error
         inputs = self._session.get_inputs()
         if [(each.type, each.shape[1:]) for each in inputs] != [("tensor(float)", [bundle.preprocessor.n_features])]:
