@@ -4,6 +4,10 @@
 #: PORT         the port of `make run` (8000)
 #: DATA         the transactions of `make train`, a CSV file, plain or gzipped
 #: PYTEST_ARGS  more for pytest, as in PYTEST_ARGS='-k decision -x'
+#: ARCH         what `make build` builds for: x86_64 (the default) or arm64
+#: ENV          where `make deploy-lambda` deploys to: dev or prod, as in samconfig.toml
+#: DEPLOY_ARGS  more for sam deploy, as in DEPLOY_ARGS='--no-resolve-s3 --s3-bucket my-bucket', or for
+#:              ecs/deploy.sh, as in DEPLOY_ARGS='--region eu-west-1 --parameter MinTasks=3'
 #: UPGRADE      set to 1, `make lock` moves every pin to the newest that fits
 
 .DEFAULT_GOAL := help
@@ -12,6 +16,8 @@
 .NOTPARALLEL:
 
 python := .venv/bin/python
+sam := .tools/sam/bin/sam
+export SAM_CLI_TELEMETRY ?= 0
 
 ##@ Use
 
@@ -19,13 +25,21 @@ python := .venv/bin/python
 help: ## list the targets (the default)
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { split($$0, part, ":.*## "); printf "  %-12s %s\n", part[1], part[2] } \
+	  /^[a-z0-9-]+:.*## / { split($$0, part, ":.*## "); printf "  %-14s %s\n", part[1], part[2] } \
 	  /^#: / { variables = variables "  " substr($$0, 4) "\n" } \
 	  END { printf "\nVariables\n%s", variables }' Makefile
 
 .PHONY: run
 run: venv-serve ## serve the API on this machine
 	@exec $(python) ecs/local.py # in place of the shell, so that signals reach it
+
+.PHONY: run-sagemaker
+run-sagemaker: venv-train ## serve the API, scoring on a local stand-in for a SageMaker endpoint
+	@exec $(python) -m sagemaker.local
+
+.PHONY: doctor
+doctor: venv-serve ## compare the SageMaker endpoint of .env with the bundle, and say what is wrong
+	@$(python) -m core.doctor
 
 .PHONY: train
 train: data-given venv-train ## train models/creditcard on DATA
@@ -35,7 +49,11 @@ train: data-given venv-train ## train models/creditcard on DATA
 
 .PHONY: test
 test: venv-all ## run the tests, all but the end-to-end ones
-	@$(python) -m pytest -m "not e2e" $(PYTEST_ARGS)
+	@$(python) -m pytest -m "not e2e and not soak" $(PYTEST_ARGS)
+
+.PHONY: e2e
+e2e: venv-all tool-sam tool-aws ## run the end-to-end tests, with Docker
+	@$(python) -m pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: venv-all ## look for faults and stray formatting
@@ -45,6 +63,29 @@ lint: venv-all ## look for faults and stray formatting
 .PHONY: types
 types: venv-all ## check the types, strictly
 	@$(python) -m mypy
+
+.PHONY: validate
+validate: venv-serve tool-sam tool-cfn-lint tool-checkov tool-hadolint ## check the templates and the Dockerfile
+	@$(python) scripts/check_templates.py
+
+##@ Deploy
+
+.PHONY: build
+build: venv-serve tool-sam ## make the Lambda function and its layers, and print their sizes
+	@LAMBDA_ARCHITECTURE=$(ARCH) $(sam) build
+	@$(python) layers/sizes.py
+
+.PHONY: deploy-lambda
+deploy-lambda: venv-serve tool-sam ## deploy the Lambda stack of ENV, and print its URL
+	@.tools/sam/bin/python scripts/deploy_lambda.py $(ENV) $(DEPLOY_ARGS)
+
+.PHONY: image
+image: ## build the container image fraud-scoring
+	@docker build --file ecs/Dockerfile --tag fraud-scoring .
+
+.PHONY: deploy-ecs
+deploy-ecs: ## build the image, deploy the ECS stack, and print its URL
+	@ecs/deploy.sh $(DEPLOY_ARGS)
 
 ##@ Maintain
 
@@ -68,6 +109,10 @@ clean: ## remove .venv, .tools, build folders and caches; never .env or models/
 .PHONY: venv-serve venv-train venv-all venv-lock
 venv-serve venv-train venv-all venv-lock: venv-%:
 	@sh scripts/venv.sh $*
+
+.PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint
+tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint: tool-%:
+	@sh scripts/tool.sh $*
 
 .PHONY: data-given
 data-given:

@@ -46,7 +46,7 @@ class Metrics:
     def record_request(self, status: int, latency_ms: float, fields: LogFields) -> None:
         """Count one finished request by what its log line says."""
         self._counts["Requests"] += 1
-        self._latencies["RequestLatency"].append(latency_ms)
+        self._latencies["RequestLatency"].append(round(latency_ms, 3))
         if status >= 400:
             self._counts["ServerErrors" if status >= 500 else "ClientErrors"] += 1
         code = fields.get("error_code")
@@ -57,6 +57,7 @@ class Metrics:
             self._counts["ApprovedTransactions"] += fields["approve"]
             self._counts["ReviewedTransactions"] += fields["review"]
             self._counts["DeclinedTransactions"] += fields["decline"]
+            self._counts["DegradedTransactions"] += fields["n_transactions"] if fields.get("degraded") else 0
             self._latencies["ScoreLatency"].append(fields["score_ms"])
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TypedDict
 
@@ -34,6 +35,8 @@ class LogFields(TypedDict, total=False):
     decline: int
     model_version: str
     scorer: str
+    variant: str
+    degraded: bool
 
 
 _PER_LINE_KEYS = frozenset({"level", "location", "message", "timestamp"})
@@ -56,6 +59,21 @@ class EventFormatter(LambdaPowertoolsFormatter):
         return to_json(line).decode()
 
 
+_request_fields: ContextVar[LogFields | None] = ContextVar("request_fields", default=None)
+
+
+def collect_annotations(fields: LogFields) -> None:
+    """Let `annotate` write to `fields`, from here on in this task."""
+    _request_fields.set(fields)
+
+
+def annotate(**fields: Unpack[LogFields]) -> None:
+    """Add to the log line of the request that this task answers, if it answers one."""
+    known = _request_fields.get()
+    if known is not None:
+        known.update(fields)
+
+
 class EventLog:
     """Writes events; a field that is not in `LogFields` is a type error and raises at run time."""
 
@@ -63,6 +81,8 @@ class EventLog:
         formatter = EventFormatter(location=None, use_rfc3339=True, utc=True)
         Logger(service=SERVICE, level=level, logger_formatter=formatter)
         self._logger = logging.getLogger(SERVICE)
+        # Our own, since all apps of a process share the one logger, and its level is that of the first.
+        self._level: int = getattr(logging, level)
 
     def debug(self, event: str, **fields: Unpack[LogFields]) -> None:
         self._write(logging.DEBUG, event, fields)
@@ -89,7 +109,7 @@ class EventLog:
     def _write(self, level: int, event: str, fields: LogFields) -> None:
         if unknown := fields.keys() - LogFields.__annotations__.keys():
             raise TypeError(f"not loggable: {', '.join(sorted(unknown))}")
-        if self._logger.isEnabledFor(level):
+        if level >= self._level:
             # Not by `log`, which first walks the stack for the place of the call.
             record = logging.LogRecord(SERVICE, level, "", 0, event, None, None)
             record.event_fields = fields

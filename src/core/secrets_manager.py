@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-
 from core.errors import KeySourceError
-from core.settings import split_keys
+from core.settings import parse_keys
 
 _TIMEOUT_S = 2.0
 
@@ -13,8 +11,7 @@ _TIMEOUT_S = 2.0
 class SecretsManagerKeys:
     """Fetches the active API keys from one secret.
 
-    The secret's text is the keys separated by commas, or a JSON object whose values are such texts (the names
-    then say whose key it is).
+    The secret's text is the keys separated by commas, or a JSON object whose values are such texts.
     """
 
     def __init__(self, secret_arn: str) -> None:
@@ -23,9 +20,10 @@ class SecretsManagerKeys:
         from botocore.config import Config
 
         retries = {"mode": "standard", "total_max_attempts": 2}
-        config = Config(connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries=retries)
+        region = secret_arn.split(":")[3]
+        config = Config(region, connect_timeout=_TIMEOUT_S, read_timeout=_TIMEOUT_S, retries=retries)
         self._secret_arn = secret_arn
-        self._provider = SecretsProvider(config=config)
+        self._provider = SecretsProvider(boto_config=config)
 
     def fetch(self) -> tuple[str, ...]:
         """Return the active keys, at least one; blocks for a call to AWS.
@@ -40,19 +38,11 @@ class SecretsManagerKeys:
         try:
             secret = self._provider.get(self._secret_arn, force_fetch=True)
         except GetParameterError as error:
-            reason = type(error.__cause__ or error).__name__
-            raise KeySourceError(f"API_KEYS_SECRET_ARN: the secret cannot be read ({reason})") from error
-        keys = _keys_of(str(secret))
+            reason = error.__context__ or error  # Powertools does not chain what it caught
+            raise KeySourceError(
+                f"API_KEYS_SECRET_ARN: the secret cannot be read ({type(reason).__name__})"
+            ) from reason
+        keys = parse_keys(str(secret))
         if not keys:
             raise KeySourceError("API_KEYS_SECRET_ARN: the secret holds no key")
         return keys
-
-
-def _keys_of(secret: str) -> tuple[str, ...]:
-    try:
-        document = json.loads(secret)
-    except ValueError:
-        return split_keys(secret)
-    if not isinstance(document, dict):
-        return split_keys(secret)
-    return tuple(key for value in document.values() if isinstance(value, str) for key in split_keys(value))

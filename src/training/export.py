@@ -6,12 +6,12 @@ import json
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 import xgboost as xgb
 from onnxmltools.convert import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from core.preprocessing import FeatureMatrix
+from core.scoring.onnx_session import open_session
 from training.arrays import Floats
 from training.errors import ExportError
 from training.train import booster_bytes, margins_of
@@ -66,10 +66,7 @@ def prove_equal(onnx_model: bytes, booster: xgb.Booster, rows: FeatureMatrix) ->
     """
     if len(rows) < MIN_PROOF_ROWS:
         raise ExportError(f"{len(rows)} rows prove nothing: at least {MIN_PROOF_ROWS} are compared")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(onnx_model, options, providers=["CPUExecutionProvider"])
-    exported = session.run(None, {"features": rows})[0].reshape(-1).astype(np.float64)
+    exported = open_session(onnx_model).run(None, {"features": rows})[0].reshape(-1).astype(np.float64)
     expected = margins_of(booster, rows).astype(np.float64)
     proof = ExportProof(
         n_rows=len(rows),

@@ -76,7 +76,7 @@ def choose_thresholds(scored: Scored, costs: CostModel) -> Thresholds:
     is_best = review_term <= np.minimum.accumulate(review_term)
     best_review = np.maximum.accumulate(np.where(is_best, np.arange(len(cuts)), 0))
     total = review_term[best_review] + decline_term
-    decline = int(np.flatnonzero(total == total.min())[-1])
+    decline = int(np.flatnonzero(total == np.min(total))[-1])
     return Thresholds(review=float(cuts[best_review[decline]]), decline=float(cuts[decline]))
 
 

@@ -85,5 +85,6 @@ def problem_response(error: Exception, request_id: str) -> Response:
         low, high = RETRY_AFTER_S
         headers["Retry-After"] = str(low + secrets.randbelow(high - low + 1))
     if isinstance(error, HTTPException) and error.headers:
-        headers.update(error.headers)
+        # Starlette lists the methods of `Allow` in the order of a set, which differs from process to process.
+        headers.update((name, ", ".join(sorted(value.split(", ")))) for name, value in error.headers.items())
     return Response(to_json(body), problem.status, headers, PROBLEM_JSON)

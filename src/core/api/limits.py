@@ -28,7 +28,7 @@ def require_media_type(request: Request, allowed: Collection[str]) -> str:
         return value
     media_type, *parameters = (part.strip().lower() for part in value.split(";"))
     charsets = {part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")}
-    if media_type not in allowed or charsets - {"utf-8"}:
+    if media_type not in allowed or charsets - {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError(f"Send the body as {' or '.join(allowed)} in UTF-8.")
     return media_type
 

@@ -14,7 +14,7 @@ from core.api.auth import ApiKeys, header_values
 from core.api.errors import problem_response
 from core.errors import UnauthorizedError
 from core.metrics import Metrics
-from core.observability import EventLog, LogFields
+from core.observability import EventLog, LogFields, collect_annotations
 
 SCOPE_KEY = "fraud_scoring"
 UNKNOWN_ROUTE = "<unknown>"
@@ -68,6 +68,7 @@ class RequestMiddleware:
         started = time.perf_counter()
         context = RequestContext(_request_id(scope))
         scope[SCOPE_KEY] = context
+        collect_annotations(context.fields)
         path = _route_path(scope)
 
         async def send_with_headers(message: Message) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from core.api.errors import INTERNAL, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
@@ -10,6 +11,7 @@ from core.api.limits import CSV, JSON
 from core.bundle import Bundle
 from core.csv_document import ID_COLUMN
 from core.errors import MAX_ISSUES
+from core.preprocessing import FieldSpec
 from core.service import ScoringService
 from core.settings import Settings
 from core.transactions import MAX_ID_LENGTH, TransactionSchema
@@ -91,12 +93,9 @@ def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> 
         "type": "object",
         "additionalProperties": False,
         "required": ["transactions"],
-        "properties": {
-            "transactions": {
-                "type": "array", "minItems": 1, "maxItems": settings.max_batch_items, "items": _ref("Transaction"),
-            }
-        },
-    }  # fmt: skip
+        # No `maxItems`: more items than allowed are no fault of form, and answered 413, not 422.
+        "properties": {"transactions": {"type": "array", "minItems": 1, "items": _ref("Transaction")}},
+    }
     reply = {
         "type": "object",
         "required": ["predictions", "model_version"],
@@ -113,10 +112,34 @@ def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> 
         "description": f"At most {settings.max_batch_items} transactions in {settings.max_batch_body_bytes} bytes.",
         "content": {
             **_json(batch, {"batch": {"value": {"transactions": examples}}}),
-            CSV: {"schema": {"type": "string"}, "examples": {"table": {"value": "\n".join(lines) + "\n"}}},
+            CSV: {
+                "schema": _table(bundle.manifest.fields, examples[0]),
+                "examples": {"table": {"value": "\n".join(lines) + "\n"}},
+            },
         },
     }
     return operation
+
+
+def _table(fields: Sequence[FieldSpec], example: Json) -> Json:
+    """Describe the plainest of the tables that are read: columns in the fields' order, no quotes, no exponents."""
+    header = ",".join(field.name.replace(".", r"\.") for field in fields)
+    cells = ",".join(_cell_pattern(field, example[field.name]) for field in fields)
+    with_ids = rf"{ID_COLUMN},{header}(\n[A-Za-z0-9._-]{{0,{MAX_ID_LENGTH}}},{cells})+"
+    return {
+        "type": "string",
+        "description": f"A header row, then a row for each transaction; `{ID_COLUMN}` is optional, the order is free.",
+        "pattern": rf"^({with_ids}|{header}(\n{cells})+)\n?$",
+    }
+
+
+def _cell_pattern(field: FieldSpec, example: float) -> str:
+    """Return a pattern of numbers within the range of `field`: by their digits, or the example where none will do."""
+    n_digits = min(9, len(str(int(field.maximum))) - 1)
+    if field.minimum > 0 or n_digits == 0:
+        return re.escape(str(example)).replace(r"\-", "-")
+    sign = "-?" if field.minimum <= -(10**n_digits) else ""
+    return rf"{sign}(0|[1-9][0-9]{{0,{n_digits - 1}}})(\.[0-9]{{1,20}})?"
 
 
 _SCORING = (400, 401, 413, 415, 422, 502, 503, 504)
@@ -189,6 +212,7 @@ def _prediction() -> Json:
             "transaction_id": {"type": ["string", "null"], "maxLength": MAX_ID_LENGTH},
             "fraud_score": {"type": "number", "minimum": 0, "maximum": 1},
             "decision": {"enum": ["approve", "review", "decline"]},
+            "degraded": {"const": True, "description": "There when the fallback answered for the endpoint."},
         },
     }
 

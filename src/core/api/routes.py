@@ -90,6 +90,10 @@ class Routes:
         fields["approve"] = decisions.count("approve")
         fields["review"] = decisions.count("review")
         fields["decline"] = decisions.count("decline")
+        degraded_by = predictions[0].degraded_by
+        if degraded_by is not None:
+            fields["degraded"] = True
+            fields["error_code"] = degraded_by
         return predictions
 
 
@@ -110,11 +114,12 @@ def describe_model(service: ScoringService) -> dict[str, Any]:
 
 
 def _as_dict(prediction: Prediction) -> dict[str, Any]:
-    return {
+    answer: dict[str, Any] = {
         "transaction_id": prediction.transaction_id,
         "fraud_score": prediction.fraud_score,
         "decision": prediction.decision,
     }
+    return answer if prediction.degraded_by is None else {**answer, "degraded": True}
 
 
 def _reply(body: dict[str, Any]) -> Response:

@@ -1,0 +1,70 @@
+"""What tests of every kind share."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from core.bundle import Bundle, load_bundle
+from core.observability import SERVICE, EventLog
+from core.scoring.embedded import EmbeddedScorer
+from core.service import ScoringService
+from core.settings import Settings
+from tests.repository import BUNDLE
+from tests.tiny_bundle import write_tiny_bundle
+
+# The same examples on every run, however busy the machine is, and no folder for them.
+settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what the developer has configured out of the tests."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture(scope="session")
+def creditcard() -> Bundle:
+    """The shipped bundle."""
+    return load_bundle(BUNDLE)
+
+
+@pytest.fixture(scope="session")
+def service(creditcard: Bundle) -> ScoringService:
+    """The service of the shipped bundle, with its real model."""
+    return ScoringService(creditcard, EmbeddedScorer(creditcard))
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the small bundle of another shape."""
+    path = tmp_path_factory.mktemp("tiny")
+    write_tiny_bundle(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_path: Path) -> Bundle:
+    """The small bundle of another shape."""
+    return load_bundle(tiny_path)
+
+
+@pytest.fixture
+def event_lines() -> Iterator[io.StringIO]:
+    """What the product's log writes meanwhile, through its own formatter."""
+    EventLog("INFO")  # the handler is there from the first one on
+    logger = logging.getLogger(SERVICE)
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(logger.handlers[0].formatter)
+    logger.addHandler(handler)
+    yield handler.stream
+    logger.removeHandler(handler)

@@ -1,0 +1,94 @@
+"""`EventLog`: one JSON line an event, of allowed fields only."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from core.observability import EventLog, LogFields
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_write_is_one_json_line_with_the_fields(event_lines: io.StringIO) -> None:
+    EventLog("INFO").info("request", request_id="r-1", status=200, latency_ms=1.5)
+
+    [line] = lines(event_lines)
+    assert line.pop("timestamp").endswith("+00:00")
+    assert line == {
+        "level": "INFO",
+        "message": "request",
+        "service": "fraud-scoring",
+        "request_id": "r-1",
+        "status": 200,
+        "latency_ms": 1.5,
+    }
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("DEBUG", ["d", "i", "w", "e"]), ("INFO", ["i", "w", "e"]), ("WARNING", ["w", "e"]), ("ERROR", ["e"])],
+)
+def test_write_below_the_level_is_left_out(event_lines: io.StringIO, level: str, written: list[str]) -> None:
+    log = EventLog(level)
+
+    log.debug("d")
+    log.info("i")
+    log.warning("w")
+    log.error("e")
+
+    assert [line["message"] for line in lines(event_lines)] == written
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "ERROR"])
+def test_write_field_that_is_not_allowed_raises_even_where_nothing_is_written(
+    event_lines: io.StringIO, level: str
+) -> None:
+    with pytest.raises(TypeError, match=r"^not loggable: Amount, transaction_id$"):
+        EventLog(level).debug("request", Amount=7391.482913, transaction_id="t-1")  # type: ignore[call-arg]
+    assert event_lines.getvalue() == ""
+
+
+def test_write_line_breaks_and_quotes_stay_inside_their_line(event_lines: io.StringIO) -> None:
+    EventLog("INFO").info('a\r\n{"level":"x"}', request_id='"\x1b[31m\n')
+
+    [line] = lines(event_lines)
+    assert line["message"] == 'a\r\n{"level":"x"}'
+    assert line["request_id"] == '"\x1b[31m\n'
+
+
+def test_unexpected_tells_the_kind_and_the_place_of_a_bug_and_never_its_text(event_lines: io.StringIO) -> None:
+    def fail() -> None:
+        raise ValueError("card 4111111111111111")
+
+    try:
+        fail()
+    except ValueError as error:
+        EventLog("INFO").unexpected("internal error", error, request_id="r-1")
+
+    [line] = lines(event_lines)
+    assert line["level"] == "ERROR"
+    assert line["error_type"] == "ValueError"
+    assert line["error_location"][-1].endswith(" fail")
+    assert "4111" not in event_lines.getvalue()
+
+
+def test_unexpected_cause_and_context_stay_out_too(event_lines: io.StringIO) -> None:
+    try:
+        try:
+            int("4111111111111111x")
+        except ValueError as inner:
+            raise RuntimeError("4111111111111111") from inner
+    except RuntimeError as error:
+        EventLog("DEBUG").unexpected("internal error", error)
+
+    assert "4111" not in event_lines.getvalue()
+
+
+def test_log_fields_hold_nothing_that_a_caller_chose() -> None:
+    assert LogFields.__annotations__.keys().isdisjoint({"transaction_id", "body", "path", "query", "headers", "key"})

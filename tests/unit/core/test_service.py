@@ -1,0 +1,80 @@
+"""`ScoringService`: from values to predictions, with one path for one and for many."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from core.bundle import Bundle
+from core.errors import ScorerError, ScorerResponseError, ScorerTimeoutError
+from core.scoring.base import Scorer
+from core.scoring.embedded import EmbeddedScorer
+from core.scoring.static import StaticScorer
+from core.service import Prediction, ScoringService
+from core.transactions import Transactions
+from tests.tiny_bundle import ODDS_FACTOR
+
+VALUES = np.array([[5.0, 0.0, 300.0], [0.0, 0.0, 300.0], [5.0, 9.0, 10.0]])
+THREE = Transactions(["a", None, "c"], VALUES)
+
+
+def score_many(bundle: Bundle, scorer: Scorer, transactions: Transactions = THREE) -> list[Prediction]:
+    return asyncio.run(ScoringService(bundle, scorer).score_many(transactions))
+
+
+def test_score_many_answers_in_order_with_calibrated_probabilities(tiny: Bundle) -> None:
+    scores = np.array([0.9, 0.5, 0.0])
+
+    predictions = score_many(tiny, StaticScorer(lambda features: scores))
+
+    expected = scores * ODDS_FACTOR / (scores * ODDS_FACTOR + 1 - scores)
+    assert [p.fraud_score for p in predictions] == pytest.approx(expected.tolist(), abs=1e-15)
+    assert [p.transaction_id for p in predictions] == ["a", None, "c"]
+    assert [p.decision for p in predictions] == ["decline", "review", "approve"]
+    assert all(type(p.fraud_score) is float for p in predictions)
+
+
+def test_score_many_is_one_call_of_the_scorer_with_preprocessed_features(tiny: Bundle) -> None:
+    seen = []
+    scorer = StaticScorer(lambda features: (seen.append(features.tolist()), np.zeros(len(features)))[1])
+
+    score_many(tiny, scorer)
+
+    assert scorer.calls == [3]
+    assert seen == [[[1.5, 5.0], [1.5, 0.0], [pytest.approx(-1.4), 5.0]]]
+
+
+def test_score_one_is_the_first_of_many(tiny: Bundle) -> None:
+    service = ScoringService(tiny, EmbeddedScorer(tiny))
+    many = asyncio.run(service.score_many(THREE))
+
+    alone = [asyncio.run(service.score_one(Transactions([THREE.ids[i]], VALUES[i : i + 1]))) for i in range(3)]
+
+    assert alone == many
+
+
+@pytest.mark.parametrize("answer", [float("nan"), -0.1, 1.5, lambda features: np.zeros(2)])
+def test_score_many_answer_that_is_no_score_gives_no_prediction(tiny: Bundle, answer: object) -> None:
+    with pytest.raises(ScorerResponseError):
+        score_many(tiny, StaticScorer(answer))  # type: ignore[arg-type]
+
+
+def test_score_many_one_bad_score_gives_no_prediction_at_all(tiny: Bundle) -> None:
+    with pytest.raises(ScorerResponseError):
+        score_many(tiny, StaticScorer(lambda features: np.array([0.1, float("nan"), 0.1])))
+
+
+def test_service_error_of_the_scorer_passes_unchanged(tiny: Bundle) -> None:
+    error = ScorerTimeoutError("late")
+    service = ScoringService(tiny, StaticScorer(error))
+
+    for call in (service.score_many(THREE), service.score_one(THREE), service.check_ready()):
+        with pytest.raises(ScorerError) as caught:
+            asyncio.run(call)
+        assert caught.value is error
+
+
+def test_check_ready_scorer_that_is_ready_says_nothing(tiny: Bundle) -> None:
+    asyncio.run(ScoringService(tiny, StaticScorer(0.5)).check_ready())
