@@ -1,4 +1,4 @@
-"""What must hold of sagemaker/template.yaml and what no linter knows: each rule yields what is wrong, in one line each."""
+"""What must hold for `sagemaker/template.yaml` beyond what cfn-lint and checkov know."""
 
 from __future__ import annotations
 
