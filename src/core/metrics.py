@@ -14,7 +14,7 @@ from aws_lambda_powertools.metrics.provider.cloudwatch_emf.cloudwatch import Ama
 from pydantic_core import to_json
 
 from core.errors import FraudScoringError, ScorerError
-from core.observability import SERVICE, LogFields
+from core.observability import LogFields
 
 NAMESPACE = "FraudScoring"
 _MAX_VALUES = 100
@@ -34,7 +34,8 @@ SCORER_ERROR_CODES = frozenset(_codes(ScorerError))
 class Metrics:
     """Collects the figures of one process until `flush` writes them."""
 
-    def __init__(self) -> None:
+    def __init__(self, service_name: str) -> None:
+        self._service_name = service_name
         self._counts: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
@@ -69,18 +70,17 @@ class Metrics:
             chunk = {name: values[start : start + _MAX_VALUES] for name, values in latencies.items()}
             metrics = {**first, **{name: ("Milliseconds", values) for name, values in chunk.items() if values}}
             if metrics:
-                _write(metrics)
+                self._write(metrics)
             first = {}
         for code, total in errors.items():
-            _write({"Errors": ("Count", [total])}, code=code)
+            self._write({"Errors": ("Count", [total])}, code=code)
 
-
-def _write(metrics: MetricSet, **dimensions: str) -> None:
-    """Write one line; not by way of `add_metric`, which takes longer for one value than scoring a transaction does."""
-    metric_set = {
-        name: {"Unit": unit, "StorageResolution": 60, "Value": values} for name, (unit, values) in metrics.items()
-    }
-    provider = AmazonCloudWatchEMFProvider(namespace=NAMESPACE)
-    line = provider.serialize_metric_set(metric_set, {"service": SERVICE, **dimensions}, {})
-    sys.stdout.write(to_json(line).decode() + "\n")
-    sys.stdout.flush()
+    def _write(self, metrics: MetricSet, **dimensions: str) -> None:
+        """Write one line; not by `add_metric`, which takes longer for one value than scoring a transaction does."""
+        metric_set = {
+            name: {"Unit": unit, "StorageResolution": 60, "Value": values} for name, (unit, values) in metrics.items()
+        }
+        provider = AmazonCloudWatchEMFProvider(namespace=NAMESPACE)
+        line = provider.serialize_metric_set(metric_set, {"service": self._service_name, **dimensions}, {})
+        sys.stdout.write(to_json(line).decode() + "\n")
+        sys.stdout.flush()

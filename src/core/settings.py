@@ -70,6 +70,9 @@ class Settings(BaseSettings):
         "key", description="`/docs` and `/openapi.json`: for everybody, with an API key, or not at all."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe log line.")
+    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
+        "fraud-scoring", description="Dimension `service` of the metrics; tells deployments in one account apart."
+    )
     drain_seconds: float = Field(
         0, ge=0, le=30, description="How long a stopping server reports itself not ready before it closes."
     )

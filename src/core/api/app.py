@@ -53,7 +53,7 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
     for path, (endpoint, method) in served.items():
         app.add_route(path, endpoint, methods=[method])
     app.state.readiness = routes.readiness
-    app.state.metrics = Metrics()
+    app.state.metrics = Metrics(settings.service_name)
     app.state.model_version = service.bundle.version
     document = build_document(service, settings, routes.schema)
     app.openapi = lambda: document  # type: ignore[method-assign]

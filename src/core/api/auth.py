@@ -43,7 +43,7 @@ class ApiKeys:
     def __init__(self, keys: Iterable[str], source: KeySource | None = None) -> None:
         self._digests = _digests(keys)
         self._source = source
-        self._fresh_until = time.monotonic() + REFRESH_S
+        self._fetched_at = time.time()
         self._refreshing = asyncio.Lock()
 
     def accepts(self, headers: RawHeaders) -> bool:
@@ -59,7 +59,8 @@ class ApiKeys:
 
     def is_stale(self) -> bool:
         """Tell whether the source should be asked again before the next key is judged."""
-        return self._source is not None and time.monotonic() >= self._fresh_until
+        # By the clock of the world: a snapshot that is resumed days later must not take its keys for fresh.
+        return self._source is not None and not 0 <= time.time() - self._fetched_at < REFRESH_S
 
     async def refresh(self, log: EventLog) -> None:
         """Ask the source; while it does not answer, the keys known so far stay active."""
@@ -68,10 +69,10 @@ class ApiKeys:
                 return
             try:
                 self._digests = _digests(await anyio.to_thread.run_sync(self._source.fetch))
-                self._fresh_until = time.monotonic() + REFRESH_S
+                self._fetched_at = time.time()
             except KeySourceError as error:
                 log.warning("keys not refreshed", error_type=type(error.__cause__ or error).__name__)
-                self._fresh_until = time.monotonic() + RETRY_S
+                self._fetched_at = time.time() - REFRESH_S + RETRY_S
 
 
 def header_values(headers: RawHeaders, name: bytes) -> list[bytes]:

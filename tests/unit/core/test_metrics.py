@@ -23,7 +23,7 @@ def totals(lines: list[dict[str, Any]]) -> dict[str, float]:
 
 
 def test_flush_sums_up_what_was_recorded(capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = Metrics()
+    metrics = Metrics("fraud-scoring")
     metrics.record_request(200, 2.0, SCORED)  # type: ignore[arg-type]
     metrics.record_request(422, 1.0, {"error_code": "invalid_request"})
     metrics.record_request(503, 4.0, {"error_code": "upstream_throttled"})
@@ -45,7 +45,7 @@ def test_flush_sums_up_what_was_recorded(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_flush_dimensions_are_the_service_and_the_code_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = Metrics()
+    metrics = Metrics("fraud-scoring")
     metrics.record_request(401, 1.0, {"error_code": "unauthorized", "request_id": "4111111111111111"})
 
     lines = flushed(metrics, capsys)
@@ -58,7 +58,7 @@ def test_flush_dimensions_are_the_service_and_the_code_alone(capsys: pytest.Capt
 
 
 def test_flush_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = Metrics()
+    metrics = Metrics("fraud-scoring")
     metrics.count("Started")
 
     assert totals(flushed(metrics, capsys)) == {"Started": 1}
@@ -66,7 +66,7 @@ def test_flush_twice_writes_once(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_flush_two_collectors_do_not_mix(capsys: pytest.CaptureFixture[str]) -> None:
-    first, second = Metrics(), Metrics()
+    first, second = Metrics("fraud-scoring"), Metrics("fraud-scoring-dev")
     first.count("First")
     second.count("Second")
 
@@ -74,7 +74,7 @@ def test_flush_two_collectors_do_not_mix(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_flush_more_values_than_one_line_may_hold_are_all_written(capsys: pytest.CaptureFixture[str]) -> None:
-    metrics = Metrics()
+    metrics = Metrics("fraud-scoring")
     for _ in range(1234):
         metrics.record_request(200, 1.0, {})
 

@@ -84,7 +84,7 @@ def log(event_lines: io.StringIO) -> EventLog:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     now = [1000.0]
-    monkeypatch.setattr(auth.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(auth.time, "time", lambda: now[0])
     yield now
 
 
@@ -93,6 +93,16 @@ def test_is_stale_keys_of_the_settings_never_are(clock: list[float]) -> None:
     clock[0] += 1e9
 
     assert not keys.is_stale()
+
+
+@pytest.mark.parametrize("shift", [86_400.0, -86_400.0])
+def test_is_stale_after_the_clock_of_the_world_jumped(clock: list[float], shift: float) -> None:
+    """As in a snapshot that is resumed a day later, or when a wrong clock is set right."""
+    keys = ApiKeys(["old"], Source(("new",)))
+
+    clock[0] += shift
+
+    assert keys.is_stale()
 
 
 def test_refresh_revoked_key_is_refused_and_new_one_accepted_within_a_minute(clock: list[float], log: EventLog) -> None:
