@@ -37,7 +37,7 @@ def test_many_callers_need_a_fifth_of_the_calls_or_fewer(
 ) -> None:
     runtime.latency_s = 0.005
 
-    assert asyncio.run(score_from_all(make_scorer(), creditcard)) <= 1e-6
+    assert asyncio.run(score_from_all(make_scorer(deadline_s=20.0), creditcard)) <= 1e-6
 
     assert sum(runtime.rows) == CALLERS * ROWS_EACH
     assert runtime.hits <= CALLERS * ROWS_EACH / 5
@@ -45,7 +45,7 @@ def test_many_callers_need_a_fifth_of_the_calls_or_fewer(
 
 
 def test_without_coalescing_every_row_is_a_call(creditcard: Bundle, make_scorer: MakeScorer, runtime: Runtime) -> None:
-    assert asyncio.run(score_from_all(make_scorer(coalesce=False), creditcard)) <= 1e-6
+    assert asyncio.run(score_from_all(make_scorer(coalesce=False, deadline_s=20.0), creditcard)) <= 1e-6
     assert runtime.rows == [1] * CALLERS * ROWS_EACH
 
 
