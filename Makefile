@@ -7,7 +7,8 @@
 #: ARCH         what `make build` builds for: x86_64 (the default) or arm64
 #: ENV          where `make deploy-lambda` deploys to: dev or prod, as in samconfig.toml
 #: DEPLOY_ARGS  more for sam deploy, as in DEPLOY_ARGS='--no-resolve-s3 --s3-bucket my-bucket', or for
-#:              ecs/deploy.sh, as in DEPLOY_ARGS='--region eu-west-1 --parameter MinTasks=3'
+#:              ecs/deploy.sh, as in DEPLOY_ARGS='--region eu-west-1 --parameter MinTasks=3', or for
+#:              deploy-endpoint and train-sagemaker, as in DEPLOY_ARGS='--bucket my-bucket --image URI'
 #: UPGRADE      set to 1, `make lock` moves every pin to the newest that fits
 
 .DEFAULT_GOAL := help
@@ -25,7 +26,7 @@ export SAM_CLI_TELEMETRY ?= 0
 help: ## list the targets (the default)
 	@awk 'BEGIN { print "make TARGET [VARIABLE=value ...]" } \
 	  /^##@ / { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z0-9-]+:.*## / { split($$0, part, ":.*## "); printf "  %-14s %s\n", part[1], part[2] } \
+	  /^[a-z0-9-]+:.*## / { split($$0, part, ":.*## "); printf "  %-16s %s\n", part[1], part[2] } \
 	  /^#: / { variables = variables "  " substr($$0, 4) "\n" } \
 	  END { printf "\nVariables\n%s", variables }' Makefile
 
@@ -68,6 +69,11 @@ types: venv-all ## check the types, strictly
 validate: venv-serve tool-sam tool-cfn-lint tool-checkov tool-hadolint ## check the templates and the Dockerfile
 	@$(python) scripts/check_templates.py
 
+.PHONY: bench
+bench: venv-all ## measure what a request costs, and what shared calls to an endpoint gain
+	@$(python) -m benchmarks.cost_per_request
+	@$(python) -m benchmarks.coalescing
+
 ##@ Deploy
 
 .PHONY: build
@@ -78,6 +84,18 @@ build: venv-serve tool-sam ## make the Lambda function and its layers, and print
 .PHONY: deploy-lambda
 deploy-lambda: venv-serve tool-sam ## deploy the Lambda stack of ENV, and print its URL
 	@.tools/sam/bin/python scripts/deploy_lambda.py $(ENV) $(DEPLOY_ARGS)
+
+.PHONY: package-model
+package-model: venv-serve ## write build/model.tar.gz for SageMaker from models/creditcard, and print its digest
+	@$(python) -m sagemaker.package_model
+
+.PHONY: deploy-endpoint
+deploy-endpoint: venv-serve ## upload the model and deploy the SageMaker endpoint's stack
+	@$(python) -m sagemaker.deploy $(DEPLOY_ARGS)
+
+.PHONY: train-sagemaker
+train-sagemaker: data-given venv-train ## train models/creditcard on DATA in a SageMaker training job
+	@$(python) -m sagemaker.train "$(DATA)" $(DEPLOY_ARGS)
 
 .PHONY: image
 image: ## build the container image fraud-scoring

@@ -1,0 +1,142 @@
+"""What a request costs inside the process, beside a bare echo and beside the bare model: `make bench`.
+
+CPU time of the app without a server or a socket, best of several rounds in one process, so that ratios can be trusted
+where seconds cannot. The yardsticks: an ASGI app that sends the body back, and the model on the same rows in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from importlib.metadata import version
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.api.app import create_app
+from core.bootstrap import build_service
+from core.service import ScoringService
+from core.settings import Settings
+
+ROUNDS = 7
+SINGLE_REQUESTS = 1000
+BATCH_SIZES = (100, 1000, 5000)
+KEY = b"benchmark-key-of-nobody"
+
+
+async def echo(scope: Scope, receive: Receive, send: Send) -> None:
+    """Send the body back: the least that an ASGI app can do."""
+    message = await receive()
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+    await send({"type": "http.response.body", "body": message["body"]})
+
+
+def rows_of(service: ScoringService, n: int) -> list[dict[str, float]]:
+    """Return `n` different rows around the golden ones."""
+    rng = np.random.default_rng(0)
+    cases = service.bundle.golden.transactions
+    noise = rng.uniform(0.9, 1.1, n).tolist()
+    return [{name: round(value * noise[i], 6) for name, value in cases[i % len(cases)].items()} for i in range(n)]
+
+
+async def _request(app: ASGIApp, path: str, media_type: bytes, body: bytes) -> int:
+    headers = [(b"content-type", media_type), (b"x-api-key", KEY), (b"content-length", b"%d" % len(body))]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    status = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await app(scope, receive, send)
+    return status
+
+
+def best_seconds(call: Callable[[], Awaitable[object]], n: int) -> float:
+    """Return the CPU seconds of one `call`: the best mean of `n` calls over the rounds."""
+
+    async def rounds() -> float:
+        best = float("inf")
+        for _ in range(ROUNDS):
+            started = time.process_time()
+            for _ in range(n):
+                await call()
+            best = min(best, (time.process_time() - started) / n)
+        return best
+
+    return asyncio.run(rounds())
+
+
+def seconds_of(app: ASGIApp, path: str, media_type: bytes, body: bytes, n: int) -> float:
+    """Return the CPU seconds of one request; each must be answered with 200."""
+
+    async def call() -> None:
+        assert await _request(app, path, media_type, body) == 200
+
+    return best_seconds(call, n)
+
+
+def bench_single(app: ASGIApp, service: ScoringService) -> Table:
+    """Return the table of single transactions."""
+    table = Table(title="POST /predict, CPU in the process", title_justify="left")
+    for column in ("request", "µs", "times the echo"):
+        table.add_column(column, justify="left" if column == "request" else "right")
+    [row] = rows_of(service, 1)
+    forms = {"object": json.dumps(row).encode(), "vector": json.dumps({"features": list(row.values())}).encode()}
+    bare = seconds_of(echo, "/predict", b"application/json", forms["object"], SINGLE_REQUESTS)
+    table.add_row("echo", f"{bare * 1e6:.1f}", "1")
+    for name, body in forms.items():
+        ours = seconds_of(app, "/predict", b"application/json", body, SINGLE_REQUESTS)
+        table.add_row(name, f"{ours * 1e6:.1f}", f"{ours / bare:.0f}")
+    return table
+
+
+def bench_batches(app: ASGIApp, service: ScoringService) -> Table:
+    """Return the table of batches."""
+    table = Table(title="POST /predict/batch, CPU in the process", title_justify="left")
+    for column in ("rows", "form", "rows/s", "bare model, rows/s", "ratio"):
+        table.add_column(column, justify="left" if column == "form" else "right")
+    for n in BATCH_SIZES:
+        rows = rows_of(service, n)
+        values = np.array([list(row.values()) for row in rows])
+        features = service.bundle.preprocessor.transform(values)
+        bare = best_seconds(partial(service.scorer.score, features), 1)
+        lines = [",".join(rows[0]), *(",".join(map(repr, row.values())) for row in rows)]
+        bodies = {
+            "JSON objects": (b"application/json", json.dumps({"transactions": rows}).encode()),
+            "CSV": (b"text/csv", "\n".join(lines).encode()),
+        }
+        for form, (media_type, body) in bodies.items():
+            ours = seconds_of(app, "/predict/batch", media_type, body, 1)
+            table.add_row(str(n), form, f"{n / ours:,.0f}", f"{n / bare:,.0f}", f"{bare / ours:.2f}")
+    return table
+
+
+def main() -> None:
+    """Run all and print the tables."""
+    settings = Settings(_env_file=None, api_key=KEY.decode(), log_level="INFO")
+    service = build_service(settings)
+    app = create_app(service, settings)
+    # Each line is made as in production, and then thrown away.
+    for handler in logging.getLogger("fraud-scoring").handlers:
+        handler.setStream(open("/dev/null", "w"))  # noqa: PTH123, SIM115 - for as long as the process lives
+    console = Console()
+    libraries = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "pydantic", "onnxruntime", "numpy"))
+    console.print(f"Python {platform.python_version()}, {libraries}; {service.bundle.version}")
+    console.print(bench_single(app, service))
+    console.print(bench_batches(app, service))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
