@@ -50,20 +50,36 @@ def fit_model(
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> FittedModel:
     """Fit preprocessing and booster on the training rows; the validation rows only say when to stop."""
+
+    def fit(preprocessor: Preprocessor, stopping: EvaluationRows) -> xgb.Booster:
+        return fit_booster(
+            preprocessor.transform(split.train.values),
+            split.train.is_fraud,
+            stopping,
+            parameters,
+            seed,
+            lambda n_rounds: on_progress(n_rounds / parameters.max_rounds),
+        )
+
+    model = model_around(fit, split, schema, prevalence)
+    on_progress(1.0)
+    return model
+
+
+def model_around(
+    booster_for: Callable[[Preprocessor, EvaluationRows], xgb.Booster],
+    split: Split,
+    schema: TableSchema,
+    prevalence: float,
+) -> FittedModel:
+    """Return a model with the preprocessing and the prior correction of the training rows, whoever grew the booster."""
     features = fit_features(split.train.values, schema)
     preprocessor = Preprocessor(schema.fields, features)
-    booster = fit_booster(
-        preprocessor.transform(split.train.values),
-        split.train.is_fraud,
-        EvaluationRows(
-            preprocessor.transform(split.validation.values),
-            split.validation.is_fraud,
-            real_world_weights(split.validation, prevalence),
-        ),
-        parameters,
-        seed,
-        lambda n_rounds: on_progress(n_rounds / parameters.max_rounds),
+    stopping = EvaluationRows(
+        preprocessor.transform(split.validation.values),
+        split.validation.is_fraud,
+        real_world_weights(split.validation, prevalence),
     )
-    on_progress(1.0)
     factor = odds_factor(split.train.is_fraud, prevalence)
-    return FittedModel(schema, features, booster, PriorCorrection(kind="prior_correction", odds_factor=factor))
+    calibration = PriorCorrection(kind="prior_correction", odds_factor=factor)
+    return FittedModel(schema, features, booster_for(preprocessor, stopping), calibration)

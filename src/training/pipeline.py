@@ -29,13 +29,15 @@ from training.report import model_card
 from training.run import Options, TrainingRun
 from training.schema import TableSchema
 from training.simulate import fit_simulator
-from training.split import split_table
+from training.split import Split, split_table
 from training.thresholds import CostModel, choose_thresholds
-from training.train import booster_bytes
+from training.train import Parameters, booster_bytes
 from training.weighting import real_prevalence
 
 OnProgress = Callable[[str, float], None]
 """Told the name of a step and the share of it that is done."""
+FitModel = Callable[[Split, TableSchema, Parameters, float, int, Callable[[float], None]], FittedModel]
+"""Fits a model to a split with these parameters, this prevalence and this seed: `fit_model`, or what stands for it."""
 
 
 def _silent(_step: str, _share: float) -> None:
@@ -43,7 +45,12 @@ def _silent(_step: str, _share: float) -> None:
 
 
 def train_bundle(
-    data: DataFile, schema: TableSchema, options: Options, out: Path, on_progress: OnProgress = _silent
+    data: DataFile,
+    schema: TableSchema,
+    options: Options,
+    out: Path,
+    on_progress: OnProgress = _silent,
+    fit: FitModel = fit_model,
 ) -> Bundle:
     """Train on `data`, prove the result, and put the bundle at `out`.
 
@@ -53,7 +60,7 @@ def train_bundle(
         The data or the target will not do, or a proof failed; whatever was at `out` is still there.
     """
     check_target(out)
-    run = train(data, schema, options, on_progress)
+    run = train(data, schema, options, on_progress, fit)
     on_progress("bundle", 0.0)
     manifest = make_manifest(run)
     bundle = publish_bundle(out, manifest, _bundle_files(run, manifest), partial(_prove_bundle, run))
@@ -61,11 +68,17 @@ def train_bundle(
     return bundle
 
 
-def train(data: DataFile, schema: TableSchema, options: Options, on_progress: OnProgress = _silent) -> TrainingRun:
+def train(
+    data: DataFile,
+    schema: TableSchema,
+    options: Options,
+    on_progress: OnProgress = _silent,
+    fit: FitModel = fit_model,
+) -> TrainingRun:
     """Split, fit, export, choose thresholds on the validation rows, and only then look at the holdout."""
     prevalence = real_prevalence(data, options.prevalence)
     split = split_table(data.table, schema, options.seed)
-    model = fit_model(split, schema, options.parameters, prevalence, options.seed, partial(on_progress, "trees"))
+    model = fit(split, schema, options.parameters, prevalence, options.seed, partial(on_progress, "trees"))
     onnx_model = export_onnx(model.booster)
     validation = model.score(split.validation, prevalence)
     costs = CostModel.of(split.train, schema, options.costs)

@@ -126,6 +126,20 @@ def fit_booster(
     return booster[: stop.best_round]
 
 
+def cut_to_best(booster: xgb.Booster, stopping: EvaluationRows, parameters: Parameters) -> xgb.Booster:
+    """Return a booster that was grown elsewhere, for all rounds, as `fit_booster` would have returned it."""
+    matrix = _matrix(stopping.features)
+    stop = _StopAtBest(parameters, lambda _: None)
+    margins = np.zeros(len(stopping.features), dtype=np.float32)
+    for epoch in range(booster.num_boosted_rounds()):
+        margins += booster.predict(matrix, output_margin=True, iteration_range=(epoch, epoch + 1))
+        scored = Scored.of(1.0 / (1.0 + np.exp(-margins.astype(np.float64))), stopping.is_fraud, stopping.weights)
+        value = float(average_precision(curve_of(scored)))
+        if stop.after_iteration(booster, epoch, {"validation": {"average_precision": [value]}}):
+            break
+    return booster[: stop.best_round]
+
+
 def margins_of(booster: xgb.Booster, features: FeatureMatrix) -> FeatureMatrix:
     """Return the log-odds that the booster gives, float32, shape (n_rows,)."""
     margins: FeatureMatrix = booster.predict(_matrix(features), output_margin=True)
