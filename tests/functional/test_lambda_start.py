@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 
 from tests.processes import run_python
 from tests.repository import BUNDLE
@@ -29,8 +28,8 @@ def test_init_takes_little_more_than_its_imports() -> None:
     rounds = [(seconds(IMPORTS), seconds(INIT)) for _ in range(ROUNDS + 1)][1:]
     imports, init = zip(*rounds, strict=True)
 
+    # Of the minima: what else runs here can only add to a time.
     assert min(init) <= MOST_OVER_IMPORTS * min(imports)
-    assert statistics.median(init) <= MOST_OVER_IMPORTS * statistics.median(imports)
 
 
 LOADED = f"{INIT}; import json, sys; print(json.dumps(sorted(sys.modules)))"

@@ -102,7 +102,7 @@ def test_outage_is_503_and_the_endpoint_is_left_alone(
 # T4
 
 
-@pytest.mark.parametrize("down_s", [1.0, pytest.param(5.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("down_s", [1.0, pytest.param(5.0, marks=pytest.mark.soak)])
 def test_endpoint_that_was_not_ready_is_used_as_soon_as_it_is(
     creditcard: Bundle, make_scorer: MakeScorer, runtime: Runtime, down_s: float
 ) -> None:
@@ -121,9 +121,11 @@ def test_endpoint_that_was_not_ready_is_used_as_soon_as_it_is(
 def test_endpoint_that_was_down_is_used_again_within_two_rests(
     creditcard: Bundle, make_scorer: MakeScorer, runtime: Runtime
 ) -> None:
-    runtime.script = faults.for_seconds(faults.UNAVAILABLE, 0.5)
-    recovery, scorer = time.monotonic() + 0.5, make_scorer()
+    scorer = make_scorer()
+    runtime.script = faults.always(faults.UNAVAILABLE)
     assert "ok" not in load_of(creditcard, scorer, 200).codes()
+    runtime.forget()
+    recovery = time.monotonic()
 
     while load_of(creditcard, scorer, CALLERS).codes() != {"ok": CALLERS}:
         time.sleep(0.05)
@@ -145,7 +147,7 @@ def open_things() -> tuple[int, int]:
     [faults.keeps_silent, faults.drips(0.8, headers=True), faults.resets, faults.closes],
     ids=["black hole", "dripped header", "reset", "closed"],
 )
-@pytest.mark.parametrize("n_requests", [2 * CALLERS, FULL])
+@pytest.mark.parametrize("n_requests", [CALLERS, FULL])
 def test_endpoint_that_hangs_or_breaks_off_costs_no_more_than_the_deadline(
     meet: Meet, make_scorer: MakeScorer, creditcard: Bundle, fault: Fault, n_requests: int
 ) -> None:
@@ -197,7 +199,7 @@ def test_address_that_swallows_connections_is_503_or_504(
 ) -> None:
     with swallowing_address() as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", url)
-        load = load_of(creditcard, make_scorer(), 4 * CALLERS)
+        load = load_of(creditcard, make_scorer(), 2 * CALLERS)
 
     load.check_contract()
     assert set(load.statuses()) <= {503, 504}
@@ -265,7 +267,7 @@ def test_tiny_score_that_rounds_to_zero_is_a_score(meet: Meet, make_scorer: Make
 # T8
 
 
-@pytest.mark.parametrize("n_requests", [2000, pytest.param(50_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("n_requests", [1000, pytest.param(50_000, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("coalesce", [True, False])
 def test_one_retry_within_its_budget_hides_faults_that_pass(
     creditcard: Bundle, make_scorer: MakeScorer, runtime: Runtime, n_requests: int, coalesce: bool

@@ -14,7 +14,7 @@ from core.calibration import Scores
 from core.errors import BundleError, ScorerMisconfiguredError, SettingsError
 from core.observability import EventLog, annotate
 from core.preprocessing import FeatureMatrix
-from core.scoring.sagemaker_client import Endpoint, EndpointOptions, check_features
+from core.scoring.sagemaker_client import Answer, Endpoint, EndpointOptions, check_features
 from core.scoring.sagemaker_coalescing import Coalescer
 from core.scoring.sagemaker_guard import GuardedEndpoint
 from core.scoring.sagemaker_wire import max_rows_per_payload
@@ -82,11 +82,13 @@ class SageMakerScorer:
     async def score(self, features: FeatureMatrix) -> Scores:
         check_features(features, self._n_features)
         if len(features) == 1:
-            answer = await self._singles.submit(features, time.monotonic() + self._pace.deadline_s)
-            if answer.variant is not None:
-                annotate(variant=answer.variant)
-            return answer.scores
-        return await self._score_in_chunks(features, time.monotonic() + self._pace.batch_deadline_s)
+            answers = [await self._singles.submit(features, time.monotonic() + self._pace.deadline_s)]
+        else:
+            answers = await self._ask_in_chunks(features, time.monotonic() + self._pace.batch_deadline_s)
+        variants = {answer.variant for answer in answers if answer.variant is not None}
+        if variants:
+            annotate(variant=",".join(sorted(variants)))
+        return _scores_of(answers)
 
     async def check_ready(self) -> None:
         """Compare the endpoint's answers to the golden cases with the bundle's, until they agreed once.
@@ -96,28 +98,29 @@ class SageMakerScorer:
         """
         if self._is_verified:
             return
-        scores = await self._score_in_chunks(self._bundle.golden_features(), time.monotonic() + self._pace.deadline_s)
+        deadline = time.monotonic() + self._pace.deadline_s
+        answers = await self._ask_in_chunks(self._bundle.golden_features(), deadline)
         try:
-            check_golden_scores(self._bundle, scores)
+            check_golden_scores(self._bundle, _scores_of(answers))
         except BundleError as error:
             raise ScorerMisconfiguredError("The endpoint hosts another model than that of the bundle.") from error
         self._is_verified = True
 
-    async def _score_in_chunks(self, features: FeatureMatrix, deadline: float) -> Scores:
+    async def _ask_in_chunks(self, features: FeatureMatrix, deadline: float) -> list[Answer]:
         starts = range(0, len(features), self._chunk)
         futures = [self._batches.submit(features[start : start + self._chunk], deadline) for start in starts]
         try:
-            answers = await asyncio.gather(*futures)
+            return await asyncio.gather(*futures)
         finally:
             for future in futures:  # after a failure nobody wants the rest
                 future.cancel()
-        variants = {answer.variant for answer in answers if answer.variant is not None}
-        if variants:
-            annotate(variant=",".join(sorted(variants)))
-        return np.concatenate([answer.scores for answer in answers])
 
     def close(self) -> None:
         """Wait for the calls under way, and close the connections."""
         self._singles.close()
         self._batches.close()
         self._endpoint.close()
+
+
+def _scores_of(answers: list[Answer]) -> Scores:
+    return np.concatenate([answer.scores for answer in answers])

@@ -44,7 +44,7 @@ MODEL_FAILED = Fault(errors.ScorerModelError, "The model failed on the request."
 NOT_READY = Fault(errors.ScorerNotReadyError, "The model is still being loaded.")
 THROTTLED = Fault(errors.ScorerThrottledError, "The scorer refuses the present rate of calls.")
 MISCONFIGURED = Fault(errors.ScorerMisconfiguredError, "The scorer cannot be called as it is configured.")
-INVALID_RESPONSE = Fault(errors.ScorerResponseError, "The scorer's answer is not whole.")
+INVALID_RESPONSE = Fault(errors.ScorerResponseError, "The scorer's answer cannot be used.")
 TIMED_OUT = Fault(errors.ScorerTimeoutError, "The scorer did not answer in time.")
 SILENT = Fault(TIMED_OUT.error, TIMED_OUT.text, is_worth_a_retry=True, is_outage=True)
 DOWN = Fault(errors.ScorerUnavailableError, "The scorer reports a fault of its own.", is_outage=True)
