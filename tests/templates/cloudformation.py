@@ -11,6 +11,10 @@ import yaml
 Template = dict[str, Any]
 
 
+LONGEST_INLINE_TEMPLATE = 51_200
+"""In bytes: of what `aws cloudformation create-stack --template-body` takes."""
+
+
 class _Loader(yaml.SafeLoader):
     """Knows the short forms of CloudFormation's functions."""
 
@@ -40,6 +44,16 @@ def load_template(path: Path) -> Template:
 def resources_of(template: Template, kind: str) -> dict[str, dict[str, Any]]:
     """Return the resources of a type, by their logical ids."""
     return {name: resource for name, resource in template["Resources"].items() if resource["Type"] == kind}
+
+
+def watched_metrics(template: Template) -> set[str]:
+    """Return the name of every metric that an alarm watches, by itself or in an expression."""
+    watched: set[str] = set()
+    for alarm in resources_of(template, "AWS::CloudWatch::Alarm").values():
+        properties = alarm["Properties"]
+        metrics = [metric["MetricStat"]["Metric"] for metric in properties.get("Metrics", []) if "MetricStat" in metric]
+        watched |= {metric["MetricName"] for metric in metrics or [properties]}
+    return watched
 
 
 def alternatives(value: Any) -> Iterator[Any]:

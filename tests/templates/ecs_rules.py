@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ecs.server import Server
-from tests.templates.cloudformation import Template, alternatives, items_of, resources_of
+from tests.templates.cloudformation import Template, alternatives, items_of, resources_of, watched_metrics
 
 Rule = Callable[[Template], Iterator[str]]
 
@@ -303,16 +303,11 @@ def alarms_reach_somebody(template: Template) -> Iterator[str]:
 
 
 def alarms_watch_what_matters(template: Template) -> Iterator[str]:
-    watched = set()
-    for alarm in resources_of(template, "AWS::CloudWatch::Alarm").values():
-        properties = alarm["Properties"]
-        metrics = [metric["MetricStat"]["Metric"] for metric in properties.get("Metrics", []) if "MetricStat" in metric]
-        watched |= {metric["MetricName"] for metric in metrics or [properties]}
     wanted = {
         *("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "TargetResponseTime", "UnHealthyHostCount"),
         *("CPUUtilization", "DesiredTaskCount", "RunningTaskCount"),
     }
-    for name in sorted(wanted - watched):
+    for name in sorted(wanted - watched_metrics(template)):
         yield f"no alarm watches {name}"
     settings = _only(template, "AWS::ECS::Cluster").get("ClusterSettings", [])
     if {"Name": "containerInsights", "Value": "enabled"} not in settings:

@@ -9,7 +9,7 @@ from typing import Any
 
 from core.api.errors import PROBLEM_JSON, PROBLEM_TYPE
 from core.settings import Settings
-from tests.templates.cloudformation import Template, alternatives, items_of, resources_of
+from tests.templates.cloudformation import Template, alternatives, items_of, resources_of, watched_metrics
 
 Rule = Callable[[Template], Iterator[str]]
 
@@ -312,16 +312,11 @@ def only_alarms_are_published_and_only_by_tls(template: Template) -> Iterator[st
 
 
 def alarms_watch_what_matters(template: Template) -> Iterator[str]:
-    watched = set()
-    for alarm in resources_of(template, "AWS::CloudWatch::Alarm").values():
-        properties = alarm["Properties"]
-        metrics = [metric["MetricStat"]["Metric"] for metric in properties.get("Metrics", []) if "MetricStat" in metric]
-        watched |= {metric["MetricName"] for metric in metrics or [properties]}
     wanted = {
         *("5XXError", "Latency", "Throttles", "ThrottledRequests", "Errors", "ScorerErrors"),
         *("ApprovedTransactions", "ReviewedTransactions", "DeclinedTransactions"),
     }
-    for name in sorted(wanted - watched):
+    for name in sorted(wanted - watched_metrics(template)):
         yield f"no alarm watches {name}"
     latency = template["Resources"].get("LatencyAlarm", {}).get("Properties", {})
     if latency and latency.get("ExtendedStatistic") != "p99":

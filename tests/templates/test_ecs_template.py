@@ -12,12 +12,10 @@ import pytest
 import yaml
 
 from tests.repository import ROOT
-from tests.templates.cloudformation import Template, items_of, load_template
+from tests.templates.cloudformation import LONGEST_INLINE_TEMPLATE, Template, items_of, load_template
 from tests.templates.ecs_rules import RULES, broken_rules
 
 TEMPLATE = ROOT / "ecs" / "template.yaml"
-LONGEST_INLINE_TEMPLATE = 51_200
-"""In bytes: of what `aws cloudformation create-stack --template-body` takes."""
 
 
 @pytest.fixture(scope="module")

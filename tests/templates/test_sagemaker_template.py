@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from tests.repository import ROOT
-from tests.templates.cloudformation import Template, load_template
+from tests.templates.cloudformation import LONGEST_INLINE_TEMPLATE, Template, load_template
 from tests.templates.sagemaker_rules import RULES, broken_rules
 
 TEMPLATE = ROOT / "sagemaker" / "template.yaml"
-LONGEST_INLINE_TEMPLATE = 51_200
 
 
 @pytest.fixture(scope="module")
