@@ -9,15 +9,15 @@ import stat
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from core.calibration import PriorCorrection, Scores
-from core.decision import Thresholds
+from core.calibration import Scores
 from core.errors import BundleError
-from core.preprocessing import FeatureMatrix, FeatureSpec, FieldSpec, FieldValues, Preprocessor
+from core.manifest import Manifest, Probability
+from core.preprocessing import FeatureMatrix, FieldValues, Preprocessor
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"
@@ -26,83 +26,14 @@ BOOSTER = "xgboost-model"
 GOLDEN = "golden.json"
 REQUIRED_FILES = (ONNX_MODEL, BOOSTER, GOLDEN, "baseline.json", "MODEL_CARD.md")
 
-RESERVED_FIELDS = frozenset({"transaction_id", "features"})
-"""Members of the wire format that no field may be named after."""
 GOLDEN_TOLERANCE = 1e-6
 MIN_GOLDEN_CASES = 50
 
 _MAX_MANIFEST_BYTES = 1 << 20
-_MAX_FILE_BYTES = 256 << 20
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 _ModelT = TypeVar("_ModelT", bound=BaseModel)
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(ge=0, le=1)]
-
-
-class FileEntry(BaseModel):
-    """Size and digest of one file of the bundle."""
-
-    model_config = _STRICT
-
-    bytes: Annotated[int, Field(ge=0, le=_MAX_FILE_BYTES)]
-    sha256: Sha256
-
-
-class Metric(BaseModel):
-    """A figure with its bootstrap interval."""
-
-    model_config = _STRICT
-
-    value: float
-    low: float
-    high: float
-    confidence: Probability = 0.95
-
-
-class HoldoutMetrics(BaseModel):
-    """What the model reached on rows that took no part in any choice, weighted to the real prevalence."""
-
-    model_config = _STRICT
-
-    n_frauds: Annotated[int, Field(ge=0)]
-    n_legitimate: Annotated[int, Field(ge=0)]
-    metrics: dict[str, Metric]
-
-
-class Manifest(BaseModel):
-    """`manifest.json`: everything that serving needs to know of a model, and where it came from."""
-
-    model_config = _STRICT
-
-    schema_version: Literal[1]
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
-    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    fields: Annotated[tuple[FieldSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
-    features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
-    calibration: PriorCorrection
-    thresholds: Thresholds
-    prevalence: Annotated[float, Field(gt=0, lt=1)]
-    holdout: HoldoutMetrics
-    training: dict[str, Any]
-    """How the model was made: data digest, row counts, parameters. For people; serving reads none of it."""
-    libraries: dict[str, str]
-    files: dict[str, FileEntry]
-
-    @model_validator(mode="after")
-    def _names_are_consistent(self) -> Manifest:
-        fields = [field.name for field in self.fields]
-        features = [feature.name for feature in self.features]
-        if len(set(fields)) != len(fields) or len(set(features)) != len(features):
-            raise ValueError("field and feature names must be unique")
-        if reserved := RESERVED_FIELDS.intersection(fields):
-            raise ValueError(f"reserved field names: {', '.join(sorted(reserved))}")
-        if missing := {feature.field for feature in self.features}.difference(fields):
-            raise ValueError(f"features made from unknown fields: {', '.join(sorted(missing))}")
-        if inverted := [field.name for field in self.fields if field.minimum >= field.maximum]:
-            raise ValueError(f"fields with an empty range: {', '.join(inverted)}")
-        return self
 
 
 class GoldenCases(BaseModel):

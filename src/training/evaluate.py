@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.bundle import Metric
+from core.manifest import Metric
 from training.arrays import Flags, Floats
 
 N_RESAMPLES = 1000

@@ -9,8 +9,8 @@ from typing import Any
 
 import xgboost as xgb
 
-from core.bundle import HoldoutMetrics
 from core.decision import Thresholds
+from core.manifest import HoldoutMetrics
 from training.cross_validation import means
 from training.data import Table
 from training.evaluate import Scored, point_values

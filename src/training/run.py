@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import TypeAdapter, ValidationError
 
-from core.bundle import Manifest, Metric
 from core.decision import Thresholds
+from core.manifest import Manifest, Metric
 from training.data import DataFile
 from training.errors import OptionError
 from training.evaluate import Scored
