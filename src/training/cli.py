@@ -11,6 +11,7 @@ import typer
 
 from core.bundle import load_bundle
 from core.errors import FraudScoringError
+from training import options
 from training.data import read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
@@ -34,18 +35,6 @@ app = typer.Typer(
 DataArgument = Annotated[
     Path, typer.Argument(metavar="DATA", help="CSV file, plain or gzipped: Time, V1 to V28, Amount, Class.")
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Same seed and same input: same bytes.")]
-
-
-PrevalenceOption = Annotated[
-    float | None,
-    typer.Option(
-        min=1e-6,
-        max=0.5,
-        help="Share of frauds in the real world. Default: the file's own; for a file with uniform_random "
-        f"{CREDITCARD_PREVALENCE:.6f}, as in the whole public data set (492 of 284,807).",
-    ),
-]
 RotationsOption = Annotated[
     int, typer.Option(min=1, max=N_FIFTHS, help="How many fifths to hold out in turn, to see what one split hides.")
 ]
@@ -61,11 +50,11 @@ NoticeOption = Annotated[
 @app.command()
 def train(
     data: DataArgument,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Directory of the bundle; a bundle there is replaced.")],
-    seed: Seed = DEFAULT_SEED,
+    out: options.OutDirectory,
+    seed: options.Seed = DEFAULT_SEED,
     name: Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")] = "creditcard",
     version: Annotated[str | None, typer.Option(help="Version of the model. Default: NAME-2026.11.1.")] = None,
-    prevalence: PrevalenceOption = None,
+    prevalence: options.Prevalence = None,
     chargeback_fee: Annotated[float, typer.Option(min=0, help="Cost of an approved fraud, on top of its amount.")] = (
         AssumedCosts.chargeback_fee
     ),
@@ -81,7 +70,7 @@ def train(
     The file may have one more column, uniform_random: 1 marks the legitimate rows that are a uniform sample
     of all. Then only those, and all frauds, count in figures, weighted to the real prevalence.
     """
-    options = Options(
+    chosen = Options(
         name=name,
         version=version or f"{name}-2026.11.1",
         notice=notice,
@@ -94,7 +83,7 @@ def train(
         on_progress("data", 0.0)
         data_file = read_data(data, CREDITCARD)
         on_progress("data", 1.0)
-        bundle = train_bundle(data_file, CREDITCARD, options, out, on_progress)
+        bundle = train_bundle(data_file, CREDITCARD, chosen, out, on_progress)
     if data_file.ignored_columns:
         OUTPUT.print(f"Columns not used: {', '.join(data_file.ignored_columns)}", markup=False)
     print_summary(bundle, out)
@@ -108,7 +97,7 @@ def simulate(
         typer.Option(metavar="FILE", help=".csv, .csv.gz: with labels, to train on. .json: a batch request."),
     ],
     fraud_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of frauds.")] = round(CREDITCARD_PREVALENCE, 6),
-    seed: Seed = DEFAULT_SEED,
+    seed: options.Seed = DEFAULT_SEED,
 ) -> None:
     """Write simulated transactions, in the order of time, like those of the public data set. None of them is real."""
     suffix = suffix_of(out)
@@ -125,7 +114,7 @@ def events(
     bundle: Annotated[Path, typer.Option(metavar="DIR", help="The bundle that is to approve and decline them.")] = Path(
         "models/creditcard"
     ),
-    seed: Seed = DEFAULT_SEED,
+    seed: options.Seed = DEFAULT_SEED,
 ) -> None:
     """Write sample requests made of simulated transactions."""
     files = sample_events(load_bundle(bundle), load_simulator(CREDITCARD), seed)
@@ -138,7 +127,7 @@ def events(
 def fit_simulator_command(
     data: DataArgument,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The simulator's parameters.")] = SHIPPED_PARAMETERS,
-    seed: Seed = DEFAULT_SEED,
+    seed: options.Seed = DEFAULT_SEED,
 ) -> None:
     """Learn the simulator's parameters from the training rows of DATA: quantiles and correlations, no row."""
     split = split_table(read_data(data, CREDITCARD).table, CREDITCARD, seed)

@@ -1,0 +1,66 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from training.weighting import CREDITCARD_PREVALENCE
+
+Data = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATA...",
+        help="Labelled transactions: CSV, plain or gzipped, or Parquet; files, patterns such as 'days/*.csv', or "
+        "openml:1597. Several are read as one table.",
+        show_default=False,
+    ),
+]
+OutDirectory = Annotated[
+    Path, typer.Option(metavar="DIR", help="Directory of the bundle; a bundle there is replaced.", show_default=False)
+]
+Seed = Annotated[int, typer.Option(min=0, help="Same seed and same input: same bytes.")]
+Prevalence = Annotated[
+    float | None,
+    typer.Option(
+        min=1e-6,
+        max=0.5,
+        help="Share of frauds in the real world. Default: the file's own; for a file with uniform_random "
+        f"{CREDITCARD_PREVALENCE:.6f}, as in the whole public data set (492 of 284,807).",
+    ),
+]
+ColumnsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--columns",
+        metavar="FILE",
+        help="YAML file that says what the columns are. Without it and without --target: the public data set's.",
+        show_default=False,
+    ),
+]
+Target = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The truth: 1 is fraud, 0 is not.", show_default=False)
+]
+Amount = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="The amount, in which costs are counted.", show_default=False)
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN", help="When it happened; orders the rows for --split out-of-time.", show_default=False
+    ),
+]
+Weight = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="How many real transactions a row stands for.", show_default=False),
+]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        metavar="A,B,...",
+        help="Columns for the model. Default: every column of numbers that is not used otherwise.",
+        show_default=False,
+    ),
+]
