@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from server import EXIT_CONFIGURATION, run
 
 from core.errors import StartupError
+from core.keys import split_scopes
 from core.settings import Settings, load_settings
 
 ENV_FILE = Path(".env")
@@ -35,7 +36,7 @@ def create_env_file(path: Path, example: str) -> bool:
 def banner(settings: Settings, port: int, model_version: str) -> str:
     """Return what a newcomer wants to know once the server listens."""
     base = f"http://{'localhost' if settings.host in ('127.0.0.1', '0.0.0.0') else settings.host}:{port}"  # noqa: S104
-    keys = settings.api_keys()
+    keys = [split_scopes(entry)[0] for entry in settings.api_keys()]
     header = f" -H {shlex.quote(f'x-api-key: {keys[0]}')}" if keys and not settings.auth_disabled else ""
     post = "curl -sw '\\n' {base}{path}{header} -H 'content-type: {media_type}' --data-binary @{file}"
     predict = post.format(

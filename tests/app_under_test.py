@@ -15,6 +15,8 @@ from tests.repository import BUNDLE
 
 KEY = "alpha-5dc1f0aa"
 OTHER_KEY = "beta-93b7e2c4"
+PREDICT_KEY, BATCH_KEY, ADMIN_KEY = "gamma-0b52a7de", "delta-7f90c1d3", "omega-41c8e6a5"
+MORE_KEYS = f"{OTHER_KEY},{PREDICT_KEY}:predict,{BATCH_KEY}:batch,{ADMIN_KEY}:admin"
 MAX_BATCH_ITEMS = 50
 MAX_BODY_BYTES = 16_384
 MAX_BATCH_BODY_BYTES = 131_072
@@ -23,7 +25,7 @@ MAX_BATCH_BODY_BYTES = 131_072
 def settings_of_tests(**changes: Any) -> Settings:
     """Return settings that owe nothing to the environment: two keys and small limits, unless changed."""
     values: dict[str, Any] = {
-        "api_key": f"{KEY},{OTHER_KEY}",
+        "api_key": f"{KEY},{MORE_KEYS}",
         "model_bundle": BUNDLE,
         "max_batch_items": MAX_BATCH_ITEMS,
         "max_body_bytes": MAX_BODY_BYTES,

@@ -15,7 +15,7 @@ from tests.processes import run_python
 from tests.repository import BUNDLE, CORE, ROOT, SOURCES
 
 LAYERS = (
-    ("core.errors",),
+    ("core.errors", "core.keys"),
     ("core.settings", "core.observability", "core.json_document", "core.readiness"),
     ("core.calibration", "core.decision", "core.preprocessing", "core.metrics", "core.secrets_manager"),
     ("core.transactions", "core.manifest"),

@@ -12,6 +12,7 @@ FraudScoringError
 │   ├── TooManyItemsError
 │   └── InvalidTransactionError
 ├── UnauthorizedError
+├── ForbiddenError
 ├── ShuttingDownError
 └── ScorerError                     no score could be had; never accompanied by one
     ├── ScorerModelError
@@ -117,6 +118,15 @@ class UnauthorizedError(FraudScoringError):
 
     def __init__(self) -> None:
         super().__init__("A valid API key is required in the x-api-key header.")
+
+
+class ForbiddenError(FraudScoringError):
+    """The API key is active, and may not be used for what was asked."""
+
+    code = "forbidden"
+
+    def __init__(self) -> None:
+        super().__init__("This API key does not have the scope that the route needs.")
 
 
 class ShuttingDownError(FraudScoringError):

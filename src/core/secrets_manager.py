@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.errors import KeySourceError
-from core.settings import parse_keys
+from core.keys import parse_keys
 
 _TIMEOUT_S = 2.0
 

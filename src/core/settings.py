@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from core.errors import SettingsError
+from core.keys import parse_keys, split_scopes
 
 _FOREIGN_PREFIXES = ("aws_", "powertools_", "compose_")
 """Settings of tools that share the file `.env` with us."""
@@ -30,7 +30,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=True, hide_input_in_errors=True)
 
-    api_key: SecretStr | None = Field(None, description="Active API keys, separated by commas.")
+    api_key: SecretStr | None = Field(
+        None, description="Active API keys, separated by commas; `KEY:predict+batch` limits one to these scopes."
+    )
     api_keys_secret_arn: SecretArn | None = Field(
         None,
         description="Secret in AWS Secrets Manager that holds the active API keys, in place of `API_KEY`.",
@@ -99,7 +101,7 @@ class Settings(BaseSettings):
         for key in keys:
             if not (key.isascii() and key.isprintable()) or " " in key:
                 raise ValueError("a key has characters other than printable ASCII without blanks")
-            if key.lower() in _PLACEHOLDERS:
+            if split_scopes(key)[0].lower() in _PLACEHOLDERS:
                 raise ValueError("a key is still the placeholder of an example")
         return value
 
@@ -126,28 +128,13 @@ class Settings(BaseSettings):
         return self
 
     def api_keys(self) -> tuple[str, ...]:
-        """Return the active keys; empty when authentication is disabled without any."""
+        """Return the entries of the active keys; empty when authentication is disabled without any."""
         return () if self.api_key is None else parse_keys(self.api_key.get_secret_value())
 
 
 def opt_out_of_telemetry() -> None:
     """Tell ONNX Runtime, before it is loaded, that it has nothing to report to anybody."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
-
-def parse_keys(text: str) -> tuple[str, ...]:
-    """Return the keys of a comma-separated list, or of a JSON object whose values are such lists.
-
-    Secrets Manager hands out both, and an ECS task gets a secret's text as it is; the names of a JSON object then
-    say whose key it is.
-    """
-    if text.lstrip().startswith("{"):
-        try:
-            document: dict[str, object] = json.loads(text)
-        except ValueError:
-            return ()
-        return tuple(key for value in document.values() if isinstance(value, str) for key in parse_keys(value))
-    return tuple(key.strip() for key in text.split(",") if key.strip())
 
 
 def load_settings(env_file: Path | None = Path(".env"), **fixed: Any) -> Settings:  # noqa: ANN401 - any setting

@@ -5,8 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
-from tests.app_under_test import KEY, MAX_BATCH_BODY_BYTES, MAX_BATCH_ITEMS, MAX_BODY_BYTES
+from tests.app_under_test import (
+    ADMIN_KEY,
+    BATCH_KEY,
+    KEY,
+    MAX_BATCH_BODY_BYTES,
+    MAX_BATCH_ITEMS,
+    MAX_BODY_BYTES,
+    PREDICT_KEY,
+)
 from tests.contract.case import (
     CSV_TYPE,
     JSON_TYPE,
@@ -28,6 +37,7 @@ _KEY = KEY.encode()
 
 def edge_cases(rows: Rows) -> Iterator[Case]:
     yield from _keys(rows)
+    yield from _scopes(rows)
     yield from _keyless(rows)
     yield from _media_types(rows)
     yield from _sizes(rows)
@@ -65,6 +75,29 @@ def _keys(rows: Rows) -> Iterator[Case]:
     bearer: Headers = ((b"authorization", b"Bearer " + _KEY), JSON_TYPE)
     yield _refused("key-as-bearer-token", predict(body, headers=bearer))
     yield _refused("key-in-the-body", predict(json.dumps({"x-api-key": KEY}), headers=(JSON_TYPE,)))
+
+
+def _scopes(rows: Rows) -> Iterator[Case]:
+    row, single = rows.fraud, json.dumps(rows.fraud)
+    for label, key, request in (
+        ("batch-to-predict", BATCH_KEY, predict(single)),
+        ("admin-to-predict", ADMIN_KEY, predict(single)),
+        ("predict-to-batch", PREDICT_KEY, batch(json_batch([single]))),
+        ("predict-to-csv", PREDICT_KEY, table("nonsense")),
+        ("admin-to-batch", ADMIN_KEY, batch("")),
+    ):
+        yield Case(f"scope-{label}", _with_key(key, request), 403, "forbidden")
+    yield Case("scope-predict", _with_key(PREDICT_KEY, predict(single)), 200, scored=(Scored(row),))
+    yield Case("scope-batch", _with_key(BATCH_KEY, batch(json_batch([single]))), 200, scored=(Scored(row),))
+    yield Case("scope-none-is-needed", _with_key(ADMIN_KEY, Request("GET", "/model")), 200)
+    yield Case("scope-elsewhere", _with_key(ADMIN_KEY, Request("GET", "/no-such-path")), 404, "not_found")
+    for label, sent in (("with-the-key", f"{PREDICT_KEY}:predict"), ("claimed", f"{PREDICT_KEY}:batch")):
+        yield _refused(f"scope-{label}", _with_key(sent, predict(single)))
+
+
+def _with_key(key: str, request: Request) -> Request:
+    others = tuple(header for header in request.headers if header != KEY_HEADER)
+    return replace(request, headers=((b"x-api-key", key.encode()), *others))
 
 
 def _refused(name: str, request: Request, *, replaces_request_id: bool = False) -> Case:

@@ -12,7 +12,7 @@ from tests.app_under_test import (
     MAX_BATCH_BODY_BYTES,
     MAX_BATCH_ITEMS,
     MAX_BODY_BYTES,
-    OTHER_KEY,
+    MORE_KEYS,
     settings_of_tests,
 )
 from tests.contract.exchange import Reply
@@ -38,7 +38,7 @@ def container(image: str) -> Iterator[Transport]:
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),
     }
-    with serving(*HARDENED, API_KEY=f"{KEY},{OTHER_KEY}", LOG_LEVEL="ERROR", **limits) as serving_container:
+    with serving(*HARDENED, API_KEY=f"{KEY},{MORE_KEYS}", LOG_LEVEL="ERROR", **limits) as serving_container:
         yield Socket(serving_container.port)
 
 

@@ -12,7 +12,7 @@ import pytest
 from core.bootstrap import build_app
 from scripts.lambda_events import EVENTS, KEY, lambda_events
 from tests.app_under_test import KEY as TEST_KEY
-from tests.app_under_test import MAX_BATCH_BODY_BYTES, MAX_BATCH_ITEMS, MAX_BODY_BYTES, OTHER_KEY, settings_of_tests
+from tests.app_under_test import MAX_BATCH_BODY_BYTES, MAX_BATCH_ITEMS, MAX_BODY_BYTES, MORE_KEYS, settings_of_tests
 from tests.contract.exchange import Reply, Request
 from tests.contract.table import TABLE
 from tests.contract.transports import InProcess, Transport
@@ -34,7 +34,7 @@ def built(engine: None) -> Iterator[str]:
 def started(built: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Transport]:
     folder = tmp_path_factory.mktemp("sam")
     settings = {
-        "API_KEY": f"{TEST_KEY},{OTHER_KEY}",
+        "API_KEY": f"{TEST_KEY},{MORE_KEYS}",
         "API_KEYS_SECRET_ARN": "",
         "LOG_LEVEL": "ERROR",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),

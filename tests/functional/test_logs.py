@@ -15,7 +15,16 @@ from core import errors
 from core.bundle import Bundle
 from core.observability import LogFields
 from core.scoring.static import StaticScorer
-from tests.app_under_test import KEY, MAX_BATCH_BODY_BYTES, MAX_BATCH_ITEMS, MAX_BODY_BYTES, OTHER_KEY, app_with
+from tests.app_under_test import (
+    KEY,
+    MAX_BATCH_BODY_BYTES,
+    MAX_BATCH_ITEMS,
+    MAX_BODY_BYTES,
+    MORE_KEYS,
+    OTHER_KEY,
+    PREDICT_KEY,
+    app_with,
+)
 from tests.contract.case import CSV_TYPE, JSON_TYPE, KEY_HEADER, batch, csv_table, json_batch, predict, table
 from tests.contract.exchange import Request
 from tests.contract.made_up import made_up_values
@@ -27,7 +36,7 @@ CARD = "4111111111111111"
 DIGITS = "482913"
 """In every number that is sent below: `7391.482913` and the like."""
 WORD = "CaNaRy"
-CANARIES = (CARD, DIGITS, WORD, WORD.lower(), WORD.upper(), KEY, OTHER_KEY)
+CANARIES = (CARD, DIGITS, WORD, WORD.lower(), WORD.upper(), KEY, OTHER_KEY, PREDICT_KEY)
 MEASURED = {"timestamp", "_aws", "latency_ms", "score_ms", "RequestLatency", "ScoreLatency"}
 LINE_FIELDS = {"level", "message", "timestamp", "service"}
 
@@ -125,7 +134,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Send everything above, and the whole contract table, to a real server at DEBUG."""
     folder: Path = tmp_path_factory.mktemp("server")
     settings = {
-        "API_KEY": f"{KEY},{OTHER_KEY}",
+        "API_KEY": f"{KEY},{MORE_KEYS}",
         "LOG_LEVEL": "DEBUG",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
@@ -141,7 +150,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 
 def test_every_kind_of_outcome_was_met(written: Written) -> None:
-    assert written.statuses == {200, 400, 401, 404, 405, 413, 415, 422}
+    assert written.statuses == {200, 400, 401, 403, 404, 405, 413, 415, 422}
     codes = {line.get("error_code") for line in written.objects()}
     assert codes >= {"invalid_json", "unauthorized", "payload_too_large", "too_many_items", "invalid_request"}
     assert len(written.objects()) > len(TABLE)

@@ -44,13 +44,13 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
     )
     routes = Routes(service, settings)
     served = {
-        "/predict": (routes.predict, "POST"),
-        "/predict/batch": (routes.predict_batch, "POST"),
-        "/health": (routes.health, "GET"),
-        "/health/ready": (routes.ready, "GET"),
-        "/model": (routes.model, "GET"),
+        "/predict": (routes.predict, "POST", "predict"),
+        "/predict/batch": (routes.predict_batch, "POST", "batch"),
+        "/health": (routes.health, "GET", None),
+        "/health/ready": (routes.ready, "GET", None),
+        "/model": (routes.model, "GET", None),
     }
-    for path, (endpoint, method) in served.items():
+    for path, (endpoint, method, _) in served.items():
         app.add_route(path, endpoint, methods=[method])
     app.state.readiness = routes.readiness
     app.state.metrics = Metrics(settings.service_name)
@@ -61,7 +61,7 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
         RequestMiddleware,
         keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
         open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
-        routes=frozenset(served) | DOCS,
+        routes={**dict.fromkeys(DOCS), **{path: scope for path, (_, _, scope) in served.items()}},
         log=EventLog(settings.log_level),
         metrics=app.state.metrics,
         model_version=service.bundle.version,

@@ -7,28 +7,41 @@ import hashlib
 import hmac
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import anyio.to_thread
 
 from core.errors import KeySourceError
+from core.keys import split_scopes
 from core.observability import EventLog
 
 HEADER = b"x-api-key"
 REFRESH_S = 30.0
 """A key revoked at its source is refused at most this long after, plus the time of one refresh."""
 RETRY_S = 5.0
+NO_KEY_ID = "anonymous"
+"""Whose request it is that came without an active key."""
 
 
 RawHeaders = Sequence[tuple[bytes, bytes]]
 """Headers as ASGI gives them: names in lower case."""
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, as far as the key tells."""
+
+    key_id: str
+    """Names the key without giving it away, the same in every process: 32 hexadecimal digits."""
+    scopes: frozenset[str]
+
+
 class KeySource(Protocol):
     """Where keys come from when they can change while the process runs."""
 
     def fetch(self) -> tuple[str, ...]:
-        """Return the active keys; may block.
+        """Return the entries of the active keys; may block.
 
         Raises
         ------
@@ -41,21 +54,22 @@ class ApiKeys:
     """The active keys, held as digests; several at once, so that keys rotate without downtime."""
 
     def __init__(self, keys: Iterable[str], source: KeySource | None = None) -> None:
-        self._digests = _digests(keys)
+        """Take the entries of the keys that are active now: each a key, or a key with its scopes."""
+        self._callers = _callers(keys)
         self._source = source
         self._fetched_at = time.time()
         self._refreshing = asyncio.Lock()
 
-    def accepts(self, headers: RawHeaders) -> bool:
-        """Tell whether exactly one `x-api-key` header is there and holds an active key.
+    def identify(self, headers: RawHeaders) -> Caller | None:
+        """Return whose key it is, if exactly one `x-api-key` header is there and holds an active key.
 
         Bytes are compared, since a header need not be text, by digest and with every key, so that the time
         taken tells nothing of how much was right.
         """
         candidates = header_values(headers, HEADER)
         digest = hashlib.sha256(candidates[0] if len(candidates) == 1 else b"").digest()
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        return len(candidates) == 1 and any(matches)
+        matches = [caller for known, caller in self._callers if hmac.compare_digest(digest, known)]
+        return matches[0] if len(candidates) == 1 and matches else None
 
     def is_stale(self) -> bool:
         """Tell whether the source should be asked again before the next key is judged."""
@@ -68,7 +82,7 @@ class ApiKeys:
             if self._source is None or not self.is_stale():
                 return
             try:
-                self._digests = _digests(await anyio.to_thread.run_sync(self._source.fetch))
+                self._callers = _callers(await anyio.to_thread.run_sync(self._source.fetch))
                 self._fetched_at = time.time()
             except KeySourceError as error:
                 log.warning("keys not refreshed", error_type=type(error.__cause__ or error).__name__)
@@ -80,5 +94,12 @@ def header_values(headers: RawHeaders, name: bytes) -> list[bytes]:
     return [value for each, value in headers if each == name]
 
 
-def _digests(keys: Iterable[str]) -> tuple[bytes, ...]:
-    return tuple(hashlib.sha256(key.encode("utf-8")).digest() for key in keys)
+def _callers(entries: Iterable[str]) -> tuple[tuple[bytes, Caller], ...]:
+    """Return the digest of each key with who it belongs to."""
+    split = (split_scopes(entry) for entry in entries)
+    return tuple((hashlib.sha256(key.encode()).digest(), Caller(key_id(key), scopes)) for key, scopes in split)
+
+
+def key_id(key: str) -> str:
+    """Return the name by which a key's holder is known; it is not the digest that keys are compared by."""
+    return hashlib.sha256(b"fraud-scoring key id\0" + key.encode()).hexdigest()[:32]

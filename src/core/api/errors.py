@@ -33,6 +33,7 @@ _UNAVAILABLE = "The scorer is unavailable"
 PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
     errors.MalformedBodyError: Problem(400, "invalid_json", "The body cannot be read"),
     errors.UnauthorizedError: Problem(401, "unauthorized", "Unauthorized", headers={"WWW-Authenticate": "ApiKey"}),
+    errors.ForbiddenError: Problem(403, "forbidden", "Forbidden"),
     errors.BodyTooLargeError: Problem(
         413, "payload_too_large", "The body is too large", headers={"Connection": "close"}
     ),

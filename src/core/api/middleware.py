@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.api.auth import ApiKeys, header_values
+from core.api.auth import NO_KEY_ID, ApiKeys, header_values
 from core.api.errors import problem_response
-from core.errors import UnauthorizedError
+from core.errors import ForbiddenError, FraudScoringError, UnauthorizedError
 from core.metrics import Metrics
 from core.observability import EventLog, LogFields, collect_annotations
 
@@ -29,6 +30,8 @@ class RequestContext:
     """What is known of one request; routes add what its log line should say."""
 
     request_id: str
+    key_id: str = NO_KEY_ID
+    """Whose API key it is: what belongs to a caller is kept under this, never under the key."""
     status: int = 0
     fields: LogFields = field(default_factory=LogFields)
 
@@ -48,11 +51,12 @@ class RequestMiddleware:
         *,
         keys: ApiKeys | None,
         open_paths: frozenset[str],
-        routes: frozenset[str],
+        routes: Mapping[str, str | None],
         log: EventLog,
         metrics: Metrics,
         model_version: str,
     ) -> None:
+        """`routes` gives the scope that each route asks of a key, or None where any key will do."""
         self._app = app
         self._keys = keys
         self._open_paths = open_paths
@@ -79,11 +83,12 @@ class RequestMiddleware:
             await send(message)
 
         try:
-            if path in self._open_paths or await self._is_authorized(scope):
+            refusal = None if path in self._open_paths else await self._refusal(scope, path, context)
+            if refusal is None:
                 await self._app(scope, receive, send_with_headers)
             else:
-                context.fields["error_code"] = UnauthorizedError.code
-                await problem_response(UnauthorizedError(), context.request_id)(scope, receive, send_with_headers)
+                context.fields["error_code"] = refusal.code
+                await problem_response(refusal, context.request_id)(scope, receive, send_with_headers)
         except ClientDisconnect:
             self._log.info("client went away", request_id=context.request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets our 500, the log the place
@@ -95,12 +100,18 @@ class RequestMiddleware:
         finally:
             self._record(scope, context, path, (time.perf_counter() - started) * 1000)
 
-    async def _is_authorized(self, scope: Scope) -> bool:
+    async def _refusal(self, scope: Scope, path: str, context: RequestContext) -> FraudScoringError | None:
+        """Return why the request goes no further, or nothing; note whose it is."""
         if self._keys is None:
-            return True
+            return None
         if self._keys.is_stale():
             await self._keys.refresh(self._log)
-        return self._keys.accepts(scope["headers"])
+        caller = self._keys.identify(scope["headers"])
+        if caller is None:
+            return UnauthorizedError()
+        context.key_id = caller.key_id
+        needed = self._routes.get(path)
+        return None if needed is None or needed in caller.scopes else ForbiddenError()
 
     def _record(self, scope: Scope, context: RequestContext, path: str, latency_ms: float) -> None:
         """Write the one log line of the request and count it; probes are neither news nor traffic."""

@@ -142,7 +142,7 @@ def _cell_pattern(field: FieldSpec, example: float) -> str:
     return rf"{sign}(0|[1-9][0-9]{{0,{n_digits - 1}}})(\.[0-9]{{1,20}})?"
 
 
-_SCORING = (400, 401, 413, 415, 422, 502, 503, 504)
+_SCORING = (400, 401, 403, 413, 415, 422, 502, 503, 504)
 
 
 def _operation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ def sent(*values: bytes) -> Headers:
 
 @pytest.mark.parametrize("key", [b"first", b"second"])
 def test_accepts_each_active_key(key: bytes) -> None:
-    assert ApiKeys(["first", "second"]).accepts(sent(key))
+    assert ApiKeys(["first", "second"]).identify(sent(key))
 
 
 @pytest.mark.parametrize(
@@ -43,12 +44,12 @@ def test_accepts_each_active_key(key: bytes) -> None:
     ids=["none", "empty", "short", "blank", "case", "list", "twice", "both", "bytes", "long", "other-header"],
 )
 def test_accepts_nothing_else(headers: Headers) -> None:
-    assert not ApiKeys(["first", "second"]).accepts(headers)
+    assert ApiKeys(["first", "second"]).identify(headers) is None
 
 
 def test_accepts_nothing_when_there_are_no_keys() -> None:
-    assert not ApiKeys([]).accepts(sent(b""))
-    assert not ApiKeys([]).accepts(sent())
+    assert ApiKeys([]).identify(sent(b"")) is None
+    assert ApiKeys([]).identify(sent()) is None
 
 
 def test_accepts_compares_with_every_key_whichever_matches(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +58,7 @@ def test_accepts_compares_with_every_key_whichever_matches(monkeypatch: pytest.M
     real = auth.hmac.compare_digest
     monkeypatch.setattr(auth.hmac, "compare_digest", lambda a, b: (compared.append(b), real(a, b))[1])
 
-    ApiKeys(["first", "second", "third"]).accepts(sent(b"first"))
+    ApiKeys(["first", "second", "third"]).identify(sent(b"first"))
 
     assert len(compared) == 3
 
@@ -114,8 +115,8 @@ def test_refresh_revoked_key_is_refused_and_new_one_accepted_within_a_minute(clo
     assert keys.is_stale()
     asyncio.run(keys.refresh(log))
 
-    assert not keys.accepts(sent(b"old"))
-    assert keys.accepts(sent(b"new"))
+    assert keys.identify(sent(b"old")) is None
+    assert keys.identify(sent(b"new"))
     assert not keys.is_stale()
 
 
@@ -128,7 +129,7 @@ def test_refresh_source_that_fails_keeps_the_known_keys_and_is_asked_again_soon(
 
     asyncio.run(keys.refresh(log))
 
-    assert keys.accepts(sent(b"old"))
+    assert keys.identify(sent(b"old"))
     assert not keys.is_stale()
     clock[0] += auth.RETRY_S
     assert keys.is_stale()
@@ -146,3 +147,22 @@ def test_refresh_many_requests_at_once_ask_the_source_once(clock: list[float], l
     asyncio.run(at_once())
 
     assert source.n_fetches == 1
+
+
+def test_identify_says_whose_key_it_is_and_what_it_may_do() -> None:
+    keys = ApiKeys(["first", "second:predict"])
+    first, second = keys.identify(sent(b"first")), keys.identify(sent(b"second"))
+
+    assert first is not None
+    assert second is not None
+    assert (first.scopes, second.scopes) == ({"predict", "batch"}, {"predict"})
+    assert len({first.key_id, second.key_id, auth.NO_KEY_ID}) == 3
+    assert keys.identify(sent(b"second:predict")) is None
+
+
+def test_key_id_is_the_same_in_every_process_and_gives_nothing_away() -> None:
+    """Jobs and their owners outlive a process; and who sees an id must not find the key's digest in it."""
+    assert auth.key_id("first") == "e9923b1ee4791eed25e7a3dbe970bd64"
+    assert "first" not in auth.key_id("first")
+    digest = hashlib.sha256(b"first").hexdigest()
+    assert auth.key_id("first")[:8] not in digest

@@ -14,6 +14,7 @@ from core.errors import FieldIssue, FraudScoringError, InvalidTransactionError
 CONTRACT = {
     "invalid_json": 400,
     "unauthorized": 401,
+    "forbidden": 403,
     "payload_too_large": 413,
     "too_many_items": 413,
     "unsupported_media_type": 415,
@@ -46,7 +47,7 @@ def raisable() -> list[type[FraudScoringError]]:
 def instance(cls: type[FraudScoringError], text: str = "") -> FraudScoringError:
     if issubclass(cls, InvalidTransactionError):
         return cls([FieldIssue(("body", "amount"), "finite_number", "Input should be a finite number.")])
-    return cls() if cls is errors.UnauthorizedError else cls(text)
+    return cls() if cls in (errors.UnauthorizedError, errors.ForbiddenError) else cls(text)
 
 
 @pytest.mark.parametrize("cls", raisable())
