@@ -33,6 +33,14 @@ FEATURES = [
 LEAVES = (-6.0, -1.0, 1.5, 4.0)
 """Margins for: little and low, little and high, much and low, much and high."""
 ODDS_FACTOR = 0.25
+EXPECTED_LOSS = {
+    "kind": "expected_loss",
+    "amount_field": "log.amount",
+    "loss_share": 1.0,
+    "chargeback_fee": 15.0,
+    "false_decline": 25.0,
+    "review": 4.0,
+}
 
 
 Leaves = tuple[float, float, float, float]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import stat
+from collections.abc import Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from core.calibration import Scores
+from core.decision import Decider, Decision, ExpectedLoss
 from core.errors import BundleError
 from core.manifest import Manifest, Probability
 from core.preprocessing import FeatureMatrix, FieldValues, Preprocessor
@@ -45,10 +47,15 @@ class GoldenCases(BaseModel):
     features: list[list[float]]
     raw_scores: list[Probability]
     fraud_scores: list[Probability]
+    decisions: list[Decision] | None = None
+    """None in bundles of before they were recorded."""
 
     @model_validator(mode="after")
     def _lists_are_parallel(self) -> GoldenCases:
-        if len({len(self.transactions), len(self.features), len(self.raw_scores), len(self.fraud_scores)}) != 1:
+        lists: list[Sized] = [self.transactions, self.features, self.raw_scores, self.fraud_scores]
+        if self.decisions is not None:
+            lists.append(self.decisions)
+        if len({len(each) for each in lists}) != 1:
             raise ValueError("the lists of golden cases differ in length")
         return self
 
@@ -66,6 +73,10 @@ class Bundle:
     @cached_property
     def preprocessor(self) -> Preprocessor:
         return Preprocessor(self.manifest.fields, self.manifest.features)
+
+    @cached_property
+    def decider(self) -> Decider:
+        return Decider(self.manifest.thresholds, self.field_names)
 
     @property
     def version(self) -> str:
@@ -111,6 +122,7 @@ def load_bundle(path: Path, *, expected_digest: str | None = None) -> Bundle:
     bundle = Bundle(manifest, digest, files, _parse(GoldenCases, files[GOLDEN], path, GOLDEN))
     _check_ranges(bundle, path)
     _check_golden_features(bundle, path)
+    _check_golden_decisions(bundle, path)
     return bundle
 
 
@@ -209,6 +221,15 @@ def _check_golden_features(bundle: Bundle, path: Path) -> None:
         features, np.array(bundle.golden.features), rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE
     ):
         raise BundleError(f"{path}: preprocessing does not turn the golden transactions into their features")
+
+
+def _check_golden_decisions(bundle: Bundle, path: Path) -> None:
+    recorded = bundle.golden.decisions
+    if recorded is None:
+        if isinstance(bundle.manifest.thresholds, ExpectedLoss):
+            raise BundleError(f"{path}: {GOLDEN} records no decisions")
+    elif bundle.decider.decide(bundle.golden.fraud_scores, bundle.golden_values()) != recorded:
+        raise BundleError(f"{path}: the golden transactions are not decided as recorded")
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from core.calibration import PriorCorrection
-from core.decision import Thresholds
+from core.decision import DecisionRule, ExpectedLoss
 from core.preprocessing import FeatureSpec, FieldSpec
 
 RESERVED_FIELDS = frozenset({"transaction_id", "features"})
@@ -61,7 +61,7 @@ class Manifest(BaseModel):
     fields: Annotated[tuple[FieldSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
     calibration: PriorCorrection
-    thresholds: Thresholds
+    thresholds: DecisionRule
     prevalence: Annotated[float, Field(gt=0, lt=1)]
     holdout: HoldoutMetrics
     training: dict[str, Any]
@@ -81,4 +81,14 @@ class Manifest(BaseModel):
             raise ValueError(f"features made from unknown fields: {', '.join(sorted(missing))}")
         if inverted := [field.name for field in self.fields if field.minimum >= field.maximum]:
             raise ValueError(f"fields with an empty range: {', '.join(inverted)}")
+        return self
+
+    @model_validator(mode="after")
+    def _amount_is_a_field(self) -> Manifest:
+        if isinstance(self.thresholds, ExpectedLoss):
+            minimum = {field.name: field.minimum for field in self.fields}.get(self.thresholds.amount_field)
+            if minimum is None:
+                raise ValueError(f"thresholds.amount_field is no field: {self.thresholds.amount_field}")
+            if minimum < 0.0:
+                raise ValueError(f"{self.thresholds.amount_field} may be negative: it cannot be the amount")
         return self

@@ -33,7 +33,7 @@ class ScoringService:
         self._fallback = fallback
         self._preprocessor = bundle.preprocessor
         self._calibration = bundle.manifest.calibration
-        self._thresholds = bundle.manifest.thresholds
+        self._decider = bundle.decider
 
     async def score_many(self, transactions: Transactions) -> list[Prediction]:
         """Return one prediction for each transaction, in order.
@@ -46,10 +46,10 @@ class ScoringService:
         features = self._preprocessor.transform(transactions.values)
         scores, degraded_by = await self._score(features)
         probabilities = self._calibration.probabilities(scores).tolist()
-        decide = self._thresholds.decide
+        decisions = self._decider.decide(probabilities, transactions.values)
         return [
-            Prediction(transaction_id, probability, decide(probability), degraded_by)
-            for transaction_id, probability in zip(transactions.ids, probabilities, strict=True)
+            Prediction(transaction_id, probability, decision, degraded_by)
+            for transaction_id, probability, decision in zip(transactions.ids, probabilities, decisions, strict=True)
         ]
 
     async def score_one(self, transaction: Transactions) -> Prediction:

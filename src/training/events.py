@@ -60,8 +60,9 @@ def _fraud_scores(bundle: Bundle, values: FieldValues) -> Scores:
 
 
 def _first(pool: Table, scores: Scores, bundle: Bundle, decision: Decision, *, is_fraud: bool) -> FieldValues:
+    decisions = bundle.decider.decide(scores.tolist(), pool.values)
     for row in np.flatnonzero(pool.is_fraud == is_fraud):
-        if bundle.manifest.thresholds.decide(float(scores[row])) == decision:
+        if decisions[row] == decision:
             row_values: FieldValues = pool.values[row]
             return row_values
     raise TrainingError(f"{bundle.version}: no simulated transaction shows the decision {decision!r}")

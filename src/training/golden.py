@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.calibration import Scores
-from core.decision import Thresholds
+from core.decision import Decider, Thresholds
 from training.model import FittedModel
 from training.simulate import Simulator
 
@@ -29,6 +29,7 @@ def golden_cases(model: FittedModel, thresholds: Thresholds, simulator: Simulato
         "features": model.transform(pool[chosen]).astype(np.float64).tolist(),
         "raw_scores": model.raw_scores(pool[chosen]).tolist(),
         "fraud_scores": fraud_scores[chosen].tolist(),
+        "decisions": Decider(thresholds, names).decide(fraud_scores[chosen].tolist(), pool[chosen]),
     }
 
 

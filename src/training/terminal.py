@@ -12,6 +12,7 @@ from rich.table import Table
 
 from core.bundle import Bundle
 from training.pipeline import OnProgress
+from training.policies import rule_in_words
 
 OUTPUT = Console()
 ERRORS = Console(stderr=True)
@@ -47,7 +48,7 @@ def print_summary(bundle: Bundle, out: Path) -> None:
     )
     OUTPUT.print(
         f"{manifest.holdout.n_frauds} frauds and {manifest.holdout.n_legitimate} legitimate rows in the holdout. "
-        f"Review from {manifest.thresholds.review:.4f}, decline from {manifest.thresholds.decline:.4f}.",
+        f"{rule_in_words(manifest.thresholds)}",
         soft_wrap=True,
     )
     OUTPUT.print(f"Bundle: {out}", markup=False, soft_wrap=True)

@@ -103,7 +103,7 @@ def test_model_describes_the_bundle(tiny: Bundle) -> None:
             {"name": "log.amount", "minimum": 0.0, "maximum": 1e6, "description": ""},
         ],
         "features": ["scaled", "json"],
-        "thresholds": {"review": 0.1, "decline": 0.5},
+        "thresholds": {"kind": "cuts", "review": 0.1, "decline": 0.5},
         "prevalence": 0.01,
         "holdout": {
             "n_frauds": 7,

@@ -37,7 +37,7 @@ def build_document(service: ScoringService, settings: Settings, schema: Transact
         "paths": {
             "/predict": {"post": _predict(examples, settings)},
             "/predict/batch": {"post": _predict_batch(bundle, examples, settings)},
-            "/model": {"get": _operation("model", "Describe the model", _json({"type": "object"}), (401,))},
+            "/model": {"get": _operation("model", "Describe the model", _json(_model(bundle)), (401,))},
             "/health": {"get": _operation("health", "Is the process alive?", _json(_status("ok")), open_to_all=True)},
             "/health/ready": {
                 "get": _operation(
@@ -215,6 +215,22 @@ def _prediction() -> Json:
             "degraded": {"const": True, "description": "There when the fallback answered for the endpoint."},
         },
     }
+
+
+def _model(bundle: Bundle) -> Json:
+    rule = type(bundle.manifest.thresholds).model_json_schema()
+    rule["properties"]["kind"].pop("default", None)  # a reply always names it
+    rule["required"] = list(rule["properties"])
+    text, number = {"type": "string"}, {"type": "number"}
+    properties: Json = {
+        **dict.fromkeys(("name", "model_version", "bundle_sha256", "scorer"), text),
+        "fields": {"type": "array", "items": {"type": "object"}},
+        "features": {"type": "array", "items": text},
+        "thresholds": rule,
+        "prevalence": number,
+        "holdout": {"type": "object"},
+    }
+    return {"type": "object", "required": list(properties), "properties": properties}
 
 
 def _problem_schema() -> Json:

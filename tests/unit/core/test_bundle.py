@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from core.bundle import Bundle, check_golden_scores, load_bundle, write_bundle
+from core.bundle import MIN_GOLDEN_CASES, Bundle, check_golden_scores, load_bundle, write_bundle
 from core.errors import BundleError
-from tests.tiny_bundle import FEATURES, FIELDS, golden_cases, tiny_files, tiny_manifest, write_tiny_bundle
+from tests.tiny_bundle import (
+    EXPECTED_LOSS,
+    FEATURES,
+    FIELDS,
+    golden_cases,
+    tiny_files,
+    tiny_manifest,
+    write_tiny_bundle,
+)
 
 
 def test_load_bundle_intact_one_is_what_was_written(tiny: Bundle, tiny_path: Path) -> None:
@@ -88,6 +96,11 @@ def field(**changes: Any) -> list[dict[str, Any]]:
         ({"fields": field(minimum="0")}, r"fields\.0\.minimum: Input should be a valid number"),
         ({"fields": field(default=0.0)}, r"fields\.0\.default: Extra inputs are not permitted"),
         ({"thresholds": {"review": 0.9, "decline": 0.1}}, r"thresholds\.review must not exceed"),
+        ({"thresholds": {"kind": "cut", "review": 0.1, "decline": 0.5}}, "thresholds: Input tag 'cut'"),
+        ({"thresholds": EXPECTED_LOSS}, r"golden\.json records no decisions"),
+        ({"thresholds": {**EXPECTED_LOSS, "review": -1.0}}, r"thresholds\.expected_loss\.review: Input should be"),
+        ({"thresholds": {**EXPECTED_LOSS, "amount_field": "Amount"}}, r"thresholds\.amount_field is no field: Amount"),
+        ({"thresholds": {**EXPECTED_LOSS, "amount_field": "json"}}, "json may be negative"),
         ({"calibration": {"kind": "isotonic", "odds_factor": 1.0}}, r"calibration\.kind: Input should be"),
         ({"prevalence": 0.0}, "prevalence: Input should be greater than 0"),
         ({"pickle": "model.pkl"}, "pickle: Extra inputs are not permitted"),
@@ -129,6 +142,14 @@ def short_features(golden: dict[str, Any]) -> None:
     golden["features"][3].pop()
 
 
+def other_decision(golden: dict[str, Any]) -> None:
+    golden["decisions"] = ["approve"] * MIN_GOLDEN_CASES
+
+
+def short_decisions(golden: dict[str, Any]) -> None:
+    golden["decisions"] = ["approve"]
+
+
 def other_feature(golden: dict[str, Any]) -> None:
     golden["features"][3][0] += 1e-3
 
@@ -137,6 +158,8 @@ def other_feature(golden: dict[str, Any]) -> None:
     ("spoil", "reason"),
     [
         (drop_a_case, r"golden\.json is not valid: transactions: List should have at least 50 items"),
+        (other_decision, "the golden transactions are not decided as recorded"),
+        (short_decisions, "the lists of golden cases differ in length"),
         (drop_a_score, "the lists of golden cases differ in length"),
         (impossible_score, r"fraud_scores\.3: Input should be less than or equal to 1"),
         (other_field, "the golden transactions do not have the fields of the manifest"),

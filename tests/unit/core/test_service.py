@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.bundle import Bundle
+from core.bundle import GOLDEN, Bundle, load_bundle, write_bundle
 from core.errors import ScorerError, ScorerResponseError, ScorerTimeoutError
 from core.scoring.base import Scorer
 from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
 from core.service import Prediction, ScoringService
 from core.transactions import Transactions
-from tests.tiny_bundle import ODDS_FACTOR
+from tests.tiny_bundle import EXPECTED_LOSS, ODDS_FACTOR, golden_cases, tiny_files, tiny_manifest
 
 VALUES = np.array([[5.0, 0.0, 300.0], [0.0, 0.0, 300.0], [5.0, 9.0, 10.0]])
 THREE = Transactions(["a", None, "c"], VALUES)
@@ -78,3 +80,47 @@ def test_service_error_of_the_scorer_passes_unchanged(tiny: Bundle) -> None:
 
 def test_check_ready_scorer_that_is_ready_says_nothing(tiny: Bundle) -> None:
     asyncio.run(ScoringService(tiny, StaticScorer(0.5)).check_ready())
+
+
+def write_expected_loss_bundle(path: Path) -> None:
+    """Write the tiny bundle with decisions that depend on the amount, worked out here for its golden cases."""
+    golden = golden_cases()
+    golden["decisions"] = [
+        cheapest(score, case["log.amount"])
+        for score, case in zip(golden["fraud_scores"], golden["transactions"], strict=True)
+    ]
+    files = {**tiny_files(), GOLDEN: json.dumps(golden).encode()}
+    write_bundle(path, {**tiny_manifest(), "thresholds": EXPECTED_LOSS}, files)
+
+
+def cheapest(probability: float, amount: float) -> str:
+    costs = {"decline": (1 - probability) * 25.0, "review": 4.0, "approve": probability * (amount + 15.0)}
+    return min(costs, key=lambda decision: costs[decision])
+
+
+def test_expected_loss_in_the_bundle_lets_the_decision_depend_on_the_amount(tmp_path: Path) -> None:
+    write_expected_loss_bundle(tmp_path)
+    bundle = load_bundle(tmp_path)
+    scorer = StaticScorer(lambda features: np.full(len(features), 0.2))  # 1 / 17 of it is fraud
+    amounts = [0.0, 50.0, 60.0, 1e6]
+    values = np.array([[0.0, 0.0, amount] for amount in amounts])
+
+    predictions = score_many(bundle, scorer, Transactions([None] * 4, values))
+
+    probability = predictions[0].fraud_score
+    assert [p.decision for p in predictions] == [cheapest(probability, amount) for amount in amounts]
+    assert [p.decision for p in predictions] == ["approve", "approve", "review", "review"]
+
+
+def test_expected_loss_batching_changes_no_decision(tmp_path: Path) -> None:
+    write_expected_loss_bundle(tmp_path)
+    bundle = load_bundle(tmp_path)
+    values = np.repeat(bundle.golden_values(), 3, axis=0)
+    values[:, 2] *= np.tile([0.5, 1.0, 2.0], len(values) // 3)
+    service = ScoringService(bundle, EmbeddedScorer(bundle))
+
+    many = asyncio.run(service.score_many(Transactions([None] * len(values), values)))
+    alone = [asyncio.run(service.score_one(Transactions([None], row[np.newaxis]))) for row in values]
+
+    assert alone == many
+    assert {p.decision for p in many} == {"approve", "review", "decline"}

@@ -26,6 +26,7 @@ def test_golden_cases_span_the_scores_without_large_gaps(cases):
 def test_golden_cases_show_both_sides_of_each_threshold(run, cases):
     decisions = [run.thresholds.decide(score) for score in cases["fraud_scores"]]
 
+    assert cases["decisions"] == decisions
     assert set(decisions) == {"approve", "review", "decline"}
 
 
