@@ -22,6 +22,7 @@ LAYERS = (
     ("core.bundle", "core.csv_document"),
     ("core.scoring",),
     ("core.service",),
+    ("core.jobs",),
     ("core.api",),
     ("core.bootstrap", "core.doctor"),
     ("handlers", "ecs"),

@@ -10,9 +10,16 @@ FraudScoringError
 │   ├── UnsupportedMediaTypeError
 │   ├── BodyTooLargeError
 │   ├── TooManyItemsError
-│   └── InvalidTransactionError
+│   ├── InvalidTransactionError
+│   ├── IdempotencyKeyMissingError
+│   ├── IdempotencyKeyInvalidError
+│   └── IdempotencyKeyReusedError
 ├── UnauthorizedError
 ├── ForbiddenError
+├── IdempotencyInProgressError
+├── JobNotFoundError
+├── JobStateError
+├── JobFailedError                  a job ends; its code and text go into the job's record
 ├── ShuttingDownError
 └── ScorerError                     no score could be had; never accompanied by one
     ├── ScorerModelError
@@ -111,6 +118,24 @@ class InvalidTransactionError(InvalidInputError):
         )
 
 
+class IdempotencyKeyMissingError(InvalidInputError):
+    """The route wants an `Idempotency-Key` header and there is none."""
+
+    code = "idempotency_key_missing"
+
+
+class IdempotencyKeyInvalidError(InvalidInputError):
+    """The `Idempotency-Key` header is there twice, is too long or is no printable text."""
+
+    code = "idempotency_key_invalid"
+
+
+class IdempotencyKeyReusedError(InvalidInputError):
+    """The `Idempotency-Key` came before, with another request."""
+
+    code = "idempotency_key_reused"
+
+
 class UnauthorizedError(FraudScoringError):
     """No active API key came with the request; one wording for absent, unknown and revoked."""
 
@@ -127,6 +152,32 @@ class ForbiddenError(FraudScoringError):
 
     def __init__(self) -> None:
         super().__init__("This API key does not have the scope that the route needs.")
+
+
+class IdempotencyInProgressError(FraudScoringError):
+    """The first request with the `Idempotency-Key` is not done yet."""
+
+    code = "idempotency_in_progress"
+
+
+class JobNotFoundError(FraudScoringError):
+    """There is no such job, or it is another caller's; one wording for both."""
+
+    code = "not_found"
+
+
+class JobStateError(FraudScoringError):
+    """The job is not in a state in which this can be done."""
+
+    code = "job_state_conflict"
+
+
+class JobFailedError(FraudScoringError):
+    """A job cannot go on. Its own `code` and text become the job's error; the text holds nothing of the input."""
+
+    def __init__(self, code: str, text: str) -> None:
+        self.job_code = code
+        super().__init__(text)
 
 
 class ShuttingDownError(FraudScoringError):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic_core import PydanticUndefined
 
-from core.api.errors import INTERNAL, PROBLEMS, ROUTING
+from core.api.errors import INTERNAL, JOB_PROBLEMS, PROBLEMS, ROUTING
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +37,7 @@ def test_settings_table_and_class_agree_both_ways() -> None:
 
 
 def test_error_table_and_code_agree_both_ways() -> None:
-    problems = [*PROBLEMS.values(), INTERNAL, *ROUTING.values()]
+    problems = [*PROBLEMS.values(), *JOB_PROBLEMS.values(), INTERNAL, *ROUTING.values()]
     rows = table_after("### Errors")
     documented = {
         (status, code)

@@ -50,8 +50,21 @@ PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
     errors.ScorerTimeoutError: Problem(504, "upstream_timeout", "The scorer did not answer in time"),
     errors.DeadlineExceededError: Problem(504, "deadline_exceeded", "The deadline of the request passed"),
 }
-"""Every error that a request can meet. What is not here is a bug, and answered as one."""
+"""Every error that any request can meet. What is not here is a bug, and answered as one."""
 
+JOB_PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
+    errors.IdempotencyKeyMissingError: Problem(400, "idempotency_key_missing", "Idempotency-Key is missing"),
+    errors.IdempotencyKeyInvalidError: Problem(400, "idempotency_key_invalid", "Idempotency-Key is invalid"),
+    errors.IdempotencyKeyReusedError: Problem(422, "idempotency_key_reused", "Idempotency-Key was used before"),
+    errors.IdempotencyInProgressError: Problem(
+        409, "idempotency_in_progress", "The first request is not done", retryable=True
+    ),
+    errors.JobNotFoundError: Problem(404, "not_found", "Not found"),
+    errors.JobStateError: Problem(409, "job_state_conflict", "The job is in another state"),
+}
+"""Errors that only requests about jobs can meet beside these."""
+
+_ALL = {**PROBLEMS, **JOB_PROBLEMS}
 INTERNAL = Problem(500, "internal_error", "Internal error")
 ROUTING = {
     404: Problem(404, "not_found", "Not found"),
@@ -63,7 +76,7 @@ def problem_of(error: Exception) -> Problem:
     """Return how `error` is answered; anything without an entry is an internal error."""
     if isinstance(error, HTTPException):
         return ROUTING.get(error.status_code, INTERNAL)
-    return next((PROBLEMS[cls] for cls in type(error).__mro__ if cls in PROBLEMS), INTERNAL)
+    return next((_ALL[cls] for cls in type(error).__mro__ if cls in _ALL), INTERNAL)
 
 
 def problem_response(error: Exception, request_id: str) -> Response:
@@ -73,7 +86,7 @@ def problem_response(error: Exception, request_id: str) -> Response:
         "type": PROBLEM_TYPE + problem.code,
         "title": problem.title,
         "status": problem.status,
-        "detail": f"{error}" if type(error).__mro__[0] in PROBLEMS and f"{error}" else f"{problem.title}.",
+        "detail": f"{error}" if type(error).__mro__[0] in _ALL and f"{error}" else f"{problem.title}.",
         "code": problem.code,
         "request_id": request_id,
     }

@@ -8,17 +8,23 @@ import pytest
 from starlette.exceptions import HTTPException
 
 from core import errors
-from core.api.errors import INTERNAL, PROBLEMS, problem_of, problem_response
+from core.api.errors import INTERNAL, JOB_PROBLEMS, PROBLEMS, problem_of, problem_response
 from core.errors import FieldIssue, FraudScoringError, InvalidTransactionError
 
 CONTRACT = {
     "invalid_json": 400,
+    "idempotency_key_missing": 400,
+    "idempotency_key_invalid": 400,
     "unauthorized": 401,
     "forbidden": 403,
+    "not_found": 404,
+    "idempotency_in_progress": 409,
+    "job_state_conflict": 409,
     "payload_too_large": 413,
     "too_many_items": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,
+    "idempotency_key_reused": 422,
     "upstream_model_error": 502,
     "upstream_invalid_response": 502,
     "shutting_down": 503,
@@ -31,8 +37,10 @@ CONTRACT = {
 }
 """Code -> status, as published."""
 
-NEVER_IN_A_REQUEST = {errors.FraudScoringError, errors.InvalidInputError, errors.ScorerError}
-"""Bases that are never raised themselves; start-up errors have no status either: the process does not start."""
+NEVER_IN_A_REQUEST = {errors.FraudScoringError, errors.InvalidInputError, errors.ScorerError, errors.JobFailedError}
+"""Bases that are never raised themselves, and what ends a job, not a request.
+
+Start-up errors have no status either: the process does not start."""
 
 
 def tree(root: type[FraudScoringError] = FraudScoringError) -> list[type[FraudScoringError]]:
@@ -56,11 +64,11 @@ def test_problem_of_every_error_of_a_request_is_the_published_one(cls: type[Frau
 
     assert problem.code == cls.code
     assert problem.status == CONTRACT[cls.code]
-    assert problem.retryable == (problem.status == 503)
+    assert problem.retryable == (problem.status == 503 or problem.code == "idempotency_in_progress")
 
 
 def test_problems_hold_the_published_codes_and_no_other() -> None:
-    assert {problem.code: problem.status for problem in PROBLEMS.values()} == CONTRACT
+    assert {problem.code: problem.status for problem in (*PROBLEMS.values(), *JOB_PROBLEMS.values())} == CONTRACT
 
 
 def test_tree_in_the_docstring_is_the_tree_of_the_classes() -> None:

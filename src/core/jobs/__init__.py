@@ -1,0 +1,1 @@
+"""Asynchronous batch jobs: a file of any size becomes scores, each row once, in order."""

@@ -1,0 +1,1 @@
+"""The tables that jobs read and write: one module a format."""
