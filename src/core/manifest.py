@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.calibration import PriorCorrection
+from core.calibration import Calibration
 from core.decision import DecisionRule, ExpectedLoss
 from core.preprocessing import FeatureSpec, FieldSpec
 
@@ -60,7 +60,7 @@ class Manifest(BaseModel):
     version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
     fields: Annotated[tuple[FieldSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
     features: Annotated[tuple[FeatureSpec, ...], Field(min_length=1, max_length=1000, strict=False)]
-    calibration: PriorCorrection
+    calibration: Calibration
     thresholds: DecisionRule
     prevalence: Annotated[float, Field(gt=0, lt=1)]
     holdout: HoldoutMetrics
