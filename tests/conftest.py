@@ -17,7 +17,7 @@ from core.scoring.embedded import EmbeddedScorer
 from core.service import ScoringService
 from core.settings import Settings
 from tests.repository import BUNDLE, ROOT
-from tests.tiny_bundle import write_tiny_bundle
+from tests.tiny_bundle import FIELDS, write_tiny_bundle
 
 # The same examples on every run, however busy the machine is, and no folder for them.
 settings.register_profile(
@@ -51,6 +51,14 @@ def tiny_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("tiny")
     write_tiny_bundle(path)
     return path
+
+
+@pytest.fixture(scope="session")
+def tiny_optional(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The small bundle, with one field that may be left out: 2.5 stands for it."""
+    path = tmp_path_factory.mktemp("tiny-optional")
+    write_tiny_bundle(path, fields=[{**FIELDS[0], "if_missing": 2.5}, *FIELDS[1:]])
+    return load_bundle(path)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,7 @@ from core.calibration import Scores
 from core.decision import Decider, Decision, ExpectedLoss
 from core.errors import BundleError
 from core.manifest import Manifest, Probability
-from core.preprocessing import FeatureMatrix, FieldValues, Preprocessor
+from core.preprocessing import FLOAT32_MAX, FeatureMatrix, FieldValues, Preprocessor
 
 MANIFEST = "manifest.json"
 MANIFEST_DIGEST = "manifest.json.sha256"
@@ -203,12 +203,10 @@ def _parse(model: type[_ModelT], content: bytes, path: Path, name: str) -> _Mode
 
 
 def _check_ranges(bundle: Bundle, path: Path) -> None:
-    """No value that the schema admits may overflow float32; every step is monotone, so the ends suffice."""
-    ends = np.array([[f.minimum for f in bundle.manifest.fields], [f.maximum for f in bundle.manifest.fields]])
-    with np.errstate(over="ignore"):
-        finite = [bool(column.all()) for column in np.isfinite(bundle.preprocessor.transform(ends)).T]
-    if not all(finite):
-        names = [feature.name for feature, ok in zip(bundle.manifest.features, finite, strict=True) if not ok]
+    """No value that the schema admits may overflow float32, nor may one that stands for a missing one."""
+    largest = np.abs(bundle.preprocessor.ranges()).max(axis=0)
+    if not (largest <= FLOAT32_MAX).all():
+        names = [f.name for f, size in zip(bundle.manifest.features, largest, strict=True) if not size <= FLOAT32_MAX]
         raise BundleError(f"{path}: values within the declared range overflow float32: {', '.join(names)}")
 
 

@@ -1,5 +1,7 @@
 """Transactions as CSV: a header row with the bundle's field names in any order, one transaction a line.
 
+A column of an optional field may be left out, and its cells may be empty.
+
 The cells are read as JSON numbers, by the same parser as JSON bodies, so that a value means the same in both.
 """
 
@@ -57,6 +59,8 @@ def read_csv(raw: bytes, schema: TransactionSchema, max_items: int) -> Transacti
         ids = [row[column] or None for row in rows]
         names = [name for name in header if name != ID_COLUMN]
         cells = [row[:column] + row[column + 1 :] for row in rows]
+    if schema.stand_ins:
+        names, cells = _completed(names, cells, schema)
     values = _numbers(cells)
     if values is not None:
         values = values[:, [names.index(name) for name in schema.names]]
@@ -83,7 +87,8 @@ def _split(raw: bytes) -> tuple[Row, list[Row]]:
 def _check_header(header: Row, schema: TransactionSchema) -> None:
     if len(header) == 1 and re.search(r"[;\t|]", header[0]):
         raise MalformedBodyError(f"{_MALFORMED}: separate the columns by commas.")
-    issues = [FieldIssue(("body", name), "missing", "Column required.") for name in schema.names if name not in header]
+    absent = [name for name in schema.names if name not in header and name not in schema.stand_ins]
+    issues = [FieldIssue(("body", name), "missing", "Column required.") for name in absent]
     allowed = {*schema.names, ID_COLUMN}
     issues += [
         FieldIssue(("body", UNKNOWN), "extra_forbidden", "Column not allowed.") for n in header if n not in allowed
@@ -105,6 +110,19 @@ def _check_widths(rows: list[Row], width: int) -> None:
     ]
     if issues:
         raise InvalidTransactionError(issues)
+
+
+def _completed(names: Row, cells: list[Row], schema: TransactionSchema) -> tuple[Row, list[Row]]:
+    """Write what stands for a missing value into empty cells and absent columns of optional fields."""
+    absent = [name for name in schema.stand_ins if name not in names]
+    names = [*names, *absent]
+    cells = [[*row, *([""] * len(absent))] for row in cells]
+    for column, name in enumerate(names):
+        if name in schema.stand_ins:
+            text = repr(schema.stand_ins[name])
+            for row in cells:
+                row[column] = row[column] or text
+    return names, cells
 
 
 def _numbers(cells: list[Row]) -> FieldValues | None:

@@ -81,6 +81,10 @@ class Manifest(BaseModel):
             raise ValueError(f"features made from unknown fields: {', '.join(sorted(missing))}")
         if inverted := [field.name for field in self.fields if field.minimum >= field.maximum]:
             raise ValueError(f"fields with an empty range: {', '.join(inverted)}")
+        if odd := [
+            f.name for f in self.fields if f.if_missing is not None and not f.minimum <= f.if_missing <= f.maximum
+        ]:
+            raise ValueError(f"what stands for a missing value is out of range: {', '.join(odd)}")
         return self
 
     @model_validator(mode="after")

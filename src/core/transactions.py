@@ -14,12 +14,11 @@ from pydantic_core import ErrorDetails
 
 from core.errors import MAX_ISSUES, FieldIssue, InvalidTransactionError, MalformedBodyError, TooManyItemsError
 from core.json_document import MAX_INTEGER, check_depth
-from core.preprocessing import FieldSpec, FieldValues
+from core.preprocessing import FLOAT32_MAX, FieldSpec, FieldValues
 
 MAX_ID_LENGTH = 128
 UNKNOWN = "<unknown>"
 """Stands for a name that is not of the schema: what the caller sent is never repeated."""
-FLOAT32_MAX = 3.4028234663852886e38
 
 Location = tuple[str | int, ...]
 TransactionId = Annotated[str, Field(max_length=MAX_ID_LENGTH, description="Comes back as it was sent.")]
@@ -39,20 +38,15 @@ class TransactionSchema:
     def __init__(self, fields: Sequence[FieldSpec]) -> None:
         self.fields = tuple(fields)
         self.names = tuple(field.name for field in fields)
+        self.stand_ins = {field.name: field.if_missing for field in fields if field.if_missing is not None}
+        """What stands for an optional field that is absent or null."""
         self.minimum = np.array([field.minimum for field in fields])
         self.maximum = np.array([field.maximum for field in fields])
         # Attribute names of our own: a column may be called `json` or `class`, which a model attribute may not.
         attributes = [f"field_{index}" for index in range(len(fields))]
         definitions: dict[str, Any] = {
-            attribute: (
-                Annotated[
-                    float,
-                    Field(alias=field.name, ge=field.minimum, le=field.maximum, description=field.description),
-                ],
-                ...,
-            )
-            for attribute, field in zip(attributes, fields, strict=True)
-        }
+            attribute: _definition(field) for attribute, field in zip(attributes, self.fields, strict=True)
+        }  # fmt: skip
         self.model: type[BaseModel] = create_model(
             "Transaction",
             __config__=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False),
@@ -120,7 +114,12 @@ class TransactionSchema:
             picked: tuple[Any, ...] = self._pick(self._validate(named).__dict__)
         except ValidationError as error:
             raise InvalidTransactionError(self._issues(error, location, vector=vector)) from None
-        return picked
+        return self._completed(picked) if self.stand_ins else picked
+
+    def _completed(self, picked: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Put what stands for it in the place of each null; a null that is not allowed was refused before."""
+        values = zip(self.names, picked[1:], strict=True)
+        return (picked[0], *(self.stand_ins[name] if value is None else value for name, value in values))
 
     def _named(self, item: dict[Any, Any], location: Location) -> dict[str, Any]:
         """Turn the vector form into the object form, so that both are validated by the same model."""
@@ -158,6 +157,14 @@ class TransactionSchema:
                 code, message = "finite_number", "Input should be a finite number."
         where: Location = ("features", self.names.index(name)) if vector and name in self.names else (name,)
         return FieldIssue((*location, *where), code, message)
+
+
+def _definition(field: FieldSpec) -> tuple[Any, Any]:
+    """Return type and default of one field, as `create_model` takes them."""
+    number = Annotated[float, Field(ge=field.minimum, le=field.maximum)]
+    if field.if_missing is None:
+        return Annotated[number, Field(alias=field.name, description=field.description)], ...
+    return Annotated[number | None, Field(alias=field.name, description=field.description)], None
 
 
 def _transaction_list(document: object, max_items: int) -> list[object]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.bundle import BOOSTER, GOLDEN, ONNX_MODEL, Bundle
-from core.preprocessing import FeatureMatrix
+from core.preprocessing import FeatureMatrix, Preprocessor
 from core.scoring.embedded import EmbeddedScorer
 from training.baseline import baseline
 from training.cross_validation import cross_validate
@@ -103,8 +103,7 @@ def train(
 
 
 def _proof_rows(model: FittedModel, train: Table, seed: int) -> FeatureMatrix:
-    fields = model.schema.fields
-    ends = model.transform(np.array([[each.minimum for each in fields], [each.maximum for each in fields]]))
+    ends = Preprocessor(model.schema.fields, model.features).ranges().astype(np.float32)
     return probe_rows(model.booster, model.transform(train.values), ends, seed)
 
 

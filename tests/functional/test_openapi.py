@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -169,3 +170,18 @@ def test_disabled_authentication_is_not_declared(tiny: Bundle) -> None:
     app = app_with(tiny, EmbeddedScorer(tiny), api_key=None, auth_disabled=True)
     assert app.openapi()["security"] == []
     assert app.openapi()["components"]["securitySchemes"] == {}
+
+
+def test_optional_field_is_nullable_and_not_required(tiny_optional: Bundle) -> None:
+    with InProcess.open(app_with(tiny_optional, EmbeddedScorer(tiny_optional))) as opened:
+        document = dict(opened.send(Request("GET", "/openapi.json", (KEY_HEADER,))).json())
+        body = json.dumps({"class": 2, "log.amount": 300.0, "json": None}).encode()
+        reply = opened.send(post("/predict", body))
+
+    form = document["components"]["schemas"]["TransactionObject"]
+    assert form["required"] == ["class", "log.amount"]
+    assert [each["type"] for each in form["properties"]["json"]["anyOf"]] == ["number", "null"]
+    pattern = content_of(document, "/predict/batch")["text/csv"]["schema"]["pattern"]
+    assert re.search(pattern, "json,class,log.amount\n,2,300\n1.5,2,300\n")
+    assert not re.search(pattern, "json,class,log.amount\n1.5,,300\n")
+    assert reply.status == 200

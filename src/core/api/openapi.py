@@ -135,6 +135,8 @@ def _table(fields: Sequence[FieldSpec], example: Json) -> Json:
 
 def _cell_pattern(field: FieldSpec, example: float) -> str:
     """Return a pattern of numbers within the range of `field`: by their digits, or the example where none will do."""
+    if field.if_missing is not None:
+        return f"({_cell_pattern(field.model_copy(update={'if_missing': None}), example)})?"
     n_digits = min(9, len(str(int(field.maximum))) - 1)
     if field.minimum > 0 or n_digits == 0:
         return re.escape(str(example)).replace(r"\-", "-")

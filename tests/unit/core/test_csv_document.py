@@ -108,3 +108,26 @@ def test_read_csv_what_is_no_csv_is_refused_with_the_reason(schema: TransactionS
 @given(st.text(max_size=200))
 def test_read_csv_any_text_is_read_or_refused(schema: TransactionSchema, text: str) -> None:
     assert outcome(lambda: read("json,class,log.amount\n" + text, schema)) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["json,class,log.amount\n,2,3\n1.5,2,3\n", "class,transaction_id,json,log.amount\n2,a,,3\n2,b,1.5,3\n"],
+)
+def test_read_csv_empty_cell_of_an_optional_field_is_what_the_bundle_says(tiny_optional: Bundle, text: str) -> None:
+    parsed = read(text, TransactionSchema(tiny_optional.manifest.fields))
+
+    assert parsed.values.tolist() == [[2.5, 2.0, 3.0], [1.5, 2.0, 3.0]]
+
+
+def test_read_csv_column_of_an_optional_field_may_be_absent(tiny_optional: Bundle) -> None:
+    parsed = read("class,log.amount\n2,3\n", TransactionSchema(tiny_optional.manifest.fields))
+
+    assert parsed.values.tolist() == [[2.5, 2.0, 3.0]]
+
+
+def test_read_csv_empty_cell_of_a_required_field_is_refused_beside_an_optional_one(tiny_optional: Bundle) -> None:
+    with pytest.raises(InvalidTransactionError) as caught:
+        read("json,class,log.amount\n,,3\n", TransactionSchema(tiny_optional.manifest.fields))
+
+    assert [issue.loc for issue in caught.value.issues] == [("body", 0, "class")]

@@ -121,3 +121,28 @@ def test_parse_bad_document_is_invalid_up_to_16_levels_and_malformed_beyond(sche
         schema.parse_many({"transactions": [{**GOOD, "json": [value]}]}, max_items=5)
     with pytest.raises(MalformedBodyError):
         schema.parse_one({**GOOD, "json": [[[value]]]})
+
+
+ABSENT_OR_NULL: list[Any] = [
+    {"class": 2, "log.amount": 3.25},
+    {"json": None, "class": 2, "log.amount": 3.25},
+    {"features": [None, 2, 3.25]},
+]
+
+
+@pytest.mark.parametrize("body", ABSENT_OR_NULL)
+def test_parse_one_optional_field_absent_or_null_is_what_the_bundle_says(tiny_optional: Bundle, body: Any) -> None:
+    schema = TransactionSchema(tiny_optional.manifest.fields)
+
+    assert schema.parse_one(body).values.tolist() == [[2.5, 2.0, 3.25]]
+    assert schema.parse_one(GOOD).values.tolist() == [[1.5, 2.0, 3.25]]
+
+
+def test_parse_one_null_in_a_required_field_is_refused_beside_an_optional_one(tiny_optional: Bundle) -> None:
+    with pytest.raises(InvalidTransactionError) as caught:
+        TransactionSchema(tiny_optional.manifest.fields).parse_one({"json": 11, "class": None, "log.amount": 3.25})
+
+    assert [(loc, code) for loc, code, _ in issues_of(caught)] == [
+        (("body", "json"), "less_than_equal"),
+        (("body", "class"), "float_type"),
+    ]
