@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from contextvars import ContextVar
 from datetime import datetime, timezone
@@ -39,22 +40,37 @@ class LogFields(TypedDict, total=False):
     degraded: bool
 
 
+_ALLOWED = frozenset(LogFields.__annotations__)
 _PER_LINE_KEYS = frozenset({"level", "location", "message", "timestamp"})
+
+
+_NO_PLACE = vars(logging.LogRecord(SERVICE, 0, "", 0, "", None, None))
+
+
+class EventRecord(logging.LogRecord):
+    """An event with its fields; a record of `logging` itself looks up thread, process and place, each time."""
+
+    def __init__(self, level: int, event: str, fields: LogFields) -> None:
+        self.__dict__.update(_NO_PLACE)
+        self.levelno = level
+        self.levelname = logging.getLevelName(level)
+        self.created = time.time()
+        self.msg = event
+        self.event_fields = fields
 
 
 class EventFormatter(LambdaPowertoolsFormatter):
     """Powertools' line for events of ours, put together in a tenth of the time: there is one for each request."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: LogFields | None = getattr(record, "event_fields", None)
-        if fields is None:
+        if not isinstance(record, EventRecord):
             return super().format(record)
         line = {
             "level": record.levelname,
             "message": record.msg,
             "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
             **{key: value for key, value in self.log_format.items() if key not in _PER_LINE_KEYS and value is not None},
-            **fields,
+            **record.event_fields,
         }
         return to_json(line).decode()
 
@@ -107,10 +123,8 @@ class EventLog:
         self._write(logging.ERROR, event, fields)
 
     def _write(self, level: int, event: str, fields: LogFields) -> None:
-        if unknown := fields.keys() - LogFields.__annotations__.keys():
-            raise TypeError(f"not loggable: {', '.join(sorted(unknown))}")
+        if not _ALLOWED.issuperset(fields):
+            raise TypeError(f"not loggable: {', '.join(sorted(fields.keys() - _ALLOWED))}")
         if level >= self._level:
             # Not by `log`, which first walks the stack for the place of the call.
-            record = logging.LogRecord(SERVICE, level, "", 0, event, None, None)
-            record.event_fields = fields
-            self._logger.handle(record)
+            self._logger.handle(EventRecord(level, event, fields))

@@ -6,12 +6,13 @@ import asyncio
 import hashlib
 import hmac
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
 import anyio.to_thread
 
+from core.api.headers import RawHeaders, header_values
 from core.errors import KeySourceError
 from core.keys import split_scopes
 from core.observability import EventLog
@@ -22,10 +23,6 @@ REFRESH_S = 30.0
 RETRY_S = 5.0
 NO_KEY_ID = "anonymous"
 """Whose request it is that came without an active key."""
-
-
-RawHeaders = Sequence[tuple[bytes, bytes]]
-"""Headers as ASGI gives them: names in lower case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +84,6 @@ class ApiKeys:
             except KeySourceError as error:
                 log.warning("keys not refreshed", error_type=type(error.__cause__ or error).__name__)
                 self._fetched_at = time.time() - REFRESH_S + RETRY_S
-
-
-def header_values(headers: RawHeaders, name: bytes) -> list[bytes]:
-    """Return the values of every header `name`."""
-    return [value for each, value in headers if each == name]
 
 
 def _callers(entries: Iterable[str]) -> tuple[tuple[bytes, Caller], ...]:

@@ -6,11 +6,13 @@ from collections.abc import Collection
 
 from starlette.requests import ClientDisconnect, Request
 
+from core.api.headers import header_value
 from core.errors import BodyTooLargeError, UnsupportedMediaTypeError
 
 JSON = "application/json"
 CSV = "text/csv"
 _LENGTH_DIGITS = 18
+_PLAIN = {JSON.encode("ascii"): JSON, CSV.encode("ascii"): CSV}
 
 
 def require_media_type(request: Request, allowed: Collection[str]) -> str:
@@ -21,12 +23,15 @@ def require_media_type(request: Request, allowed: Collection[str]) -> str:
     UnsupportedMediaTypeError
         It is another or absent, its charset is not UTF-8, or the body is encoded (compressed).
     """
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
+    headers = request.scope["headers"]
+    encoding = header_value(headers, b"content-encoding")
+    if encoding is not None and encoding.lower() != b"identity":
         raise UnsupportedMediaTypeError("Send the body as it is: Content-Encoding is not supported.")
-    value = request.headers.get("content-type", "")
-    if value in allowed:
-        return value
-    media_type, *parameters = (part.strip().lower() for part in value.split(";"))
+    value = header_value(headers, b"content-type") or b""
+    plain = _PLAIN.get(value)
+    if plain is not None and plain in allowed:
+        return plain
+    media_type, *parameters = (part.strip().lower() for part in value.decode("latin-1").split(";"))
     charsets = {part.partition("=")[2].strip('"') for part in parameters if part.startswith("charset=")}
     if media_type not in allowed or charsets - {"utf-8", "utf8"}:
         raise UnsupportedMediaTypeError(f"Send the body as {' or '.join(allowed)} in UTF-8.")
@@ -43,9 +48,9 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     ClientDisconnect
         The caller went away.
     """
-    declared = request.headers.get("content-length", "")
+    declared = header_value(request.scope["headers"], b"content-length") or b""
     # Python refuses to convert thousands of digits, so the longest are not even tried.
-    if declared.isdecimal() and (len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes):
+    if declared.isdigit() and (len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes):
         raise _too_large(max_bytes)
     chunks: list[bytes] = []
     size, more = 0, True

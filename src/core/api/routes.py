@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from core.api.limits import CSV, JSON, read_body, require_media_type
 from core.api.middleware import context_of
+from core.api.replies import JsonReply
 from core.csv_document import read_csv
 from core.json_document import read_json
 from core.readiness import Readiness
@@ -69,7 +70,7 @@ class Routes:
 
     async def model(self, request: Request) -> Response:
         """Describe the model that answers."""
-        return Response(self._model, media_type=JSON)
+        return JsonReply(self._model)
 
     def _parse_json(self, body: bytes) -> Transactions:
         return self.schema.parse_many(read_json(body), self._settings.max_batch_items)
@@ -123,4 +124,4 @@ def _as_dict(prediction: Prediction) -> dict[str, Any]:
 
 
 def _reply(body: dict[str, Any]) -> Response:
-    return Response(to_json(body), media_type=JSON)
+    return JsonReply(to_json(body))
