@@ -158,7 +158,8 @@ class Preprocessor:
             for step in feature.steps:
                 low, high = step.range_of(low, high)
             ends.append((low, high))
-        return np.array(ends).T
+        ranges: FieldValues = np.array(ends).T
+        return ranges
 
 
 def _stages(steps: Sequence[AnyStep | None]) -> list[_Stage]:
