@@ -36,4 +36,13 @@ def cross_validate(
 
 def means(folds: FoldFigures) -> dict[str, float]:
     """Return the mean of each figure over the folds."""
-    return {name: float(np.mean([fold[name] for fold in folds])) for name in folds[0] if name != "n_frauds"}
+    return {name: float(np.mean([fold[name] for fold in folds])) for name in _names(folds)}
+
+
+def spread(folds: FoldFigures) -> dict[str, float]:
+    """Return the standard deviation of each figure over two or more folds."""
+    return {name: float(np.std([fold[name] for fold in folds], ddof=1)) for name in _names(folds) if len(folds) > 1}
+
+
+def _names(folds: FoldFigures) -> list[str]:
+    return [name for name in folds[0] if name != "n_frauds"]

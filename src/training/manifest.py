@@ -11,9 +11,11 @@ import xgboost as xgb
 
 from core.decision import Thresholds
 from core.manifest import HoldoutMetrics
-from training.cross_validation import means
+from training.cross_validation import means, spread
 from training.data import Table
 from training.evaluate import Scored, point_values
+from training.reference import compare_with_published
+from training.reliability import reliability_curve
 from training.run import TrainingRun
 from training.split import SHARES
 from training.thresholds import LABEL_SHARE, mean_cost, operating_point
@@ -57,7 +59,9 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
         "booster": {**asdict(run.options.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
         "export_proof": asdict(run.proof),
         "validation_metrics": point_values(run.validation),
-        "cross_validation": {"folds": run.folds, "means": means(run.folds)},
+        "cross_validation": {"folds": run.folds, "means": means(run.folds), "spread": spread(run.folds)},
+        "reliability": {"holdout": reliability_curve(run.holdout), "validation": reliability_curve(run.validation)},
+        **compare_with_published(run),
         "decisions": _describe_decisions(run),
     }
 

@@ -14,6 +14,7 @@ _FIGURES = {
     "best_f1": ("Best F1", ".3f"),
     "recall_at_90_precision": ("Recall at 90 % precision", ".3f"),
     "brier": ("Brier score", ".6f"),
+    "expected_calibration_error": ("Expected calibration error", ".6f"),
     "mean_fraud_score_legitimate": ("Mean fraud score of legitimate rows", ".5f"),
 }
 
