@@ -4,6 +4,7 @@
 #: PORT         the port of `make run` (8000)
 #: DATA         the transactions of `make train`, a CSV file, plain or gzipped
 #: PYTEST_ARGS  more for pytest, as in PYTEST_ARGS='-k decision -x'
+#: BENCH_ARGS   more for `make bench`, as in BENCH_ARGS='--only http --rounds 3'
 #: ARCH         what `make build` builds for: x86_64 (the default) or arm64
 #: ENV          where `make deploy-lambda` deploys to: dev or prod, as in samconfig.toml
 #: DEPLOY_ARGS  more for sam deploy, as in DEPLOY_ARGS='--no-resolve-s3 --s3-bucket my-bucket', or for
@@ -70,9 +71,8 @@ validate: venv-serve tool-sam tool-cfn-lint tool-checkov tool-hadolint ## check 
 	@$(python) scripts/check_templates.py
 
 .PHONY: bench
-bench: venv-all ## measure what a request costs, and what shared calls to an endpoint gain
-	@$(python) -m benchmarks.cost_per_request
-	@$(python) -m benchmarks.coalescing
+bench: venv-all tool-tutorial tool-bentoml tool-mlserver ## measure the service beside a bare server and its peers
+	@$(python) -m benchmarks $(BENCH_ARGS)
 
 ##@ Deploy
 
@@ -128,8 +128,8 @@ clean: ## remove .venv, .tools, build folders and caches; never .env or models/
 venv-serve venv-train venv-all venv-lock: venv-%:
 	@sh scripts/venv.sh $*
 
-.PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint
-tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint: tool-%:
+.PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver
+tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver: tool-%:
 	@sh scripts/tool.sh $*
 
 .PHONY: data-given

@@ -1,4 +1,4 @@
-"""What coalescing gains with many callers, and what it costs a single one: `python -m benchmarks.coalescing`.
+"""Scoring on an endpoint: what shared calls gain with many callers, what they cost a single one, and all over HTTP.
 
 The endpoint is `tests/sagemaker_runtime` in a process of its own, with the shipped model and 5 ms of latency; the
 client is the product's, on uvloop as in the server. The bare call is a stock boto3 client's, body read.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -16,12 +15,17 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import boto3
 import uvloop
 from botocore.config import Config
 
+from benchmarks import contenders
+from benchmarks.running import OnStep, load_of, rows_for, running
+from benchmarks.running import Pace as HttpPace
+from benchmarks.sections import Section, spread
 from core.bundle import Bundle, load_bundle
 from core.observability import EventLog
 from core.preprocessing import FeatureMatrix
@@ -33,6 +37,7 @@ from tests.sagemaker_runtime.server import COUNTS, ENDPOINT, REGION
 
 LATENCY_MS = 5
 CALLERS = 64
+HTTP_CALLERS = (1, 16, 64)
 ROUNDS = 5
 SECONDS_A_ROUND = 2.0
 TURNS = 40
@@ -73,10 +78,10 @@ async def throughput(scorer: SageMakerScorer, bundle: Bundle) -> float:
     return n_rows / SECONDS_A_ROUND
 
 
-def many_callers(bundle: Bundle, url: str) -> None:
+def many_callers(bundle: Bundle, url: str) -> Section:
+    """Return what sharing calls gains with many callers."""
     rates: dict[bool, list[float]] = {True: [], False: []}
     calls: dict[bool, int] = {True: 0, False: 0}
-    rows: dict[bool, float] = {True: 0, False: 0}
     for _ in range(ROUNDS):
         for coalesce in (True, False):
             # Without coalescing every caller may have a call of its own: more would be unfair to neither.
@@ -85,15 +90,12 @@ def many_callers(bundle: Bundle, url: str) -> None:
             before = hits(url)
             rates[coalesce].append(uvloop.run(throughput(scorer, bundle)))
             calls[coalesce] += hits(url) - before
-            rows[coalesce] += rates[coalesce][-1] * SECONDS_A_ROUND
             scorer.close()
-    for coalesce, name in ((True, "coalesced"), (False, "one call a row")):
-        print(
-            f"{CALLERS} callers, {name}: {statistics.median(rates[coalesce]):,.0f} rows/s "
-            f"({rows[coalesce]:,.0f} rows in {calls[coalesce]:,} calls)"
-        )
+    section = Section(f"Endpoint: {CALLERS} callers of the scorer", ("calls", "rows/s", "calls made", "gain"))
     gains = [with_it / without for with_it, without in zip(rates[True], rates[False], strict=True)]
-    print(f"gain: {statistics.median(gains):.1f} times (rounds: {', '.join(f'{gain:.1f}' for gain in gains)})")
+    section.rows.append(("one a row", spread(rates[False]), f"{calls[False]:,}", "1"))
+    section.rows.append(("shared", spread(rates[True]), f"{calls[True]:,}", spread(gains, 1)))
+    return section
 
 
 async def throughput_of_warm(scorer: SageMakerScorer, bundle: Bundle) -> None:
@@ -130,7 +132,7 @@ async def own_calls(scorer: SageMakerScorer, row: FeatureMatrix) -> list[float]:
     return seconds
 
 
-def one_caller(bundle: Bundle, url: str) -> None:
+def one_caller(bundle: Bundle, url: str) -> Section:
     """Both in turns, each in a thread that does nothing else: a thread that just worked hard is woken later."""
     scorer, client, row = make_scorer(bundle, Pace()), stock_client(), bundle.golden_features()[:1]
     before = hits(url)
@@ -141,23 +143,54 @@ def one_caller(bundle: Bundle, url: str) -> None:
             bare += bare_thread.submit(bare_calls, client, write_payload(row)).result()
             ours += own_thread.submit(uvloop.run, own_calls(scorer, row)).result()
     scorer.close()
-    print(f"1 caller: {hits(url) - before} calls for {len(bare) + len(ours)} rows")
+    section = Section(
+        "Endpoint: one caller of the scorer",
+        ("share of calls", "bare invoke_endpoint, ms", "the scorer, ms", "more"),
+        f"{hits(url) - before:,} calls for {len(bare) + len(ours):,} rows.",
+    )
     for name, share in (("median", 0.5), ("lower quartile", 0.25), ("90 %", 0.9)):
         low, high = (sorted(seconds)[int(share * len(seconds))] * 1000 for seconds in (bare, ours))
-        print(f"1 caller, {name}: bare invoke_endpoint {low:.2f} ms, the scorer {high:.2f} ms ({high / low - 1:+.1%})")
+        section.rows.append((name, f"{low:.2f}", f"{high:.2f}", f"{high / low - 1:+.1%}"))
+    return section
 
 
-def main() -> None:
+def over_http(bundle: Bundle, url: str, folder: Path, pace: HttpPace, on_step: OnStep) -> Section:
+    """Return what the server answers in front of the endpoint."""
+    section = Section(
+        f"Endpoint with {LATENCY_MS} ms: POST /predict over HTTP",
+        ("callers", "requests/s", "p50, ms", "p99, ms", "calls a request"),
+        "The server on one core; the load and the endpoint share the other.",
+    )
+    ours = contenders.ours(folder, {"SAGEMAKER_ENDPOINT": ENDPOINT, "AWS_REGION": REGION, **_aws(url)})
+    with running(ours, bundle, folder) as server:
+        rows = rows_for(ours, bundle)[:1]
+        for callers in HTTP_CALLERS:
+            loads, before = [], hits(url)
+            for turn in range(pace.rounds):
+                on_step(f"endpoint over HTTP, {callers} callers, round {turn + 1} of {pace.rounds}")
+                loads.append(load_of(server, ours.single, rows, callers, pace.seconds)[0])
+            requests = sum(load.requests for load in loads)
+            section.rows.append((
+                str(callers),
+                spread([load.rate for load in loads]),
+                spread([load.p50_ms for load in loads], 1),
+                spread([load.p99_ms for load in loads], 1),
+                f"{(hits(url) - before) / requests:.2f}",
+            ))  # fmt: skip
+    return section
+
+
+def sections(folder: Path, pace: HttpPace, on_step: OnStep) -> list[Section]:
+    """Run all of it against one endpoint."""
     bundle = load_bundle(DEFAULT_BUNDLE)
     with endpoint() as url:
-        os.environ.update(
-            AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME=url,
-            AWS_ACCESS_KEY_ID="AKIATEST",
-            AWS_SECRET_ACCESS_KEY="test",  # noqa: S106
-        )
-        one_caller(bundle, url)
-        many_callers(bundle, url)
+        os.environ.update(_aws(url))
+        on_step("endpoint: one caller")
+        one = one_caller(bundle, url)
+        on_step(f"endpoint: {CALLERS} callers")
+        return [one, many_callers(bundle, url), over_http(bundle, url, folder, pace, on_step)]
 
 
-if __name__ == "__main__":
-    main()
+def _aws(url: str) -> dict[str, str]:
+    names = ("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    return dict(zip(names, (url, "AKIATEST", "test"), strict=True))

@@ -1,4 +1,4 @@
-"""What a request costs inside the process, beside a bare echo and beside the bare model: `make bench`.
+"""What a request costs inside the process, beside a bare echo and beside the bare model.
 
 CPU time of the app without a server or a socket, best of several rounds in one process, so that ratios can be trusted
 where seconds cannot. The yardsticks: an ASGI app that sends the body back, and the model on the same rows in memory.
@@ -9,18 +9,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import platform
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from importlib.metadata import version
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from benchmarks.sections import Section
 from core.api.app import create_app
 from core.bootstrap import build_service
 from core.service import ScoringService
@@ -87,56 +83,60 @@ def seconds_of(app: ASGIApp, path: str, media_type: bytes, body: bytes, n: int) 
     return best_seconds(call, n)
 
 
-def bench_single(app: ASGIApp, service: ScoringService) -> Table:
-    """Return the table of single transactions."""
-    table = Table(title="POST /predict, CPU in the process", title_justify="left")
-    for column in ("request", "µs", "times the echo"):
-        table.add_column(column, justify="left" if column == "request" else "right")
+def body_of(rows: list[dict[str, float]]) -> bytes:
+    """Return the rows as a JSON batch."""
+    return json.dumps({"transactions": rows}).encode()
+
+
+def csv_of(rows: list[dict[str, float]]) -> bytes:
+    """Return the rows as CSV with a header."""
+    return "\n".join([",".join(rows[0]), *(",".join(map(repr, row.values())) for row in rows)]).encode()
+
+
+def bare_rates(service: ScoringService) -> dict[int, float]:
+    """Return how many rows a second the model alone scores, as a matrix of each of the sizes of batches."""
+    rates = {}
+    for n in BATCH_SIZES:
+        features = service.bundle.preprocessor.transform(np.array([list(row.values()) for row in rows_of(service, n)]))
+        rates[n] = n / best_seconds(partial(service.scorer.score, features), 1)
+    return rates
+
+
+def single(app: ASGIApp, service: ScoringService) -> Section:
+    """Return what one transaction costs."""
+    section = Section("POST /predict: CPU in the process, no server", ("request", "µs", "times the echo"))
     [row] = rows_of(service, 1)
     forms = {"object": json.dumps(row).encode(), "vector": json.dumps({"features": list(row.values())}).encode()}
     bare = seconds_of(echo, "/predict", b"application/json", forms["object"], SINGLE_REQUESTS)
-    table.add_row("echo", f"{bare * 1e6:.1f}", "1")
+    section.rows.append(("echo", f"{bare * 1e6:.1f}", "1"))
     for name, body in forms.items():
         ours = seconds_of(app, "/predict", b"application/json", body, SINGLE_REQUESTS)
-        table.add_row(name, f"{ours * 1e6:.1f}", f"{ours / bare:.0f}")
-    return table
+        section.rows.append((name, f"{ours * 1e6:.1f}", f"{ours / bare:.0f}"))
+    features = service.bundle.preprocessor.transform(np.array([list(row.values())]))
+    model = best_seconds(partial(service.scorer.score, features), SINGLE_REQUESTS)
+    section.rows.append(("of it, the model", f"{model * 1e6:.1f}", f"{model / bare:.0f}"))
+    return section
 
 
-def bench_batches(app: ASGIApp, service: ScoringService) -> Table:
-    """Return the table of batches."""
-    table = Table(title="POST /predict/batch, CPU in the process", title_justify="left")
-    for column in ("rows", "form", "rows/s", "bare model, rows/s", "ratio"):
-        table.add_column(column, justify="left" if column == "form" else "right")
-    for n in BATCH_SIZES:
+def batches(app: ASGIApp, service: ScoringService) -> Section:
+    """Return what batches cost."""
+    section = Section(
+        "POST /predict/batch: CPU in the process, no server", ("rows, form", "rows/s", "bare model, rows/s", "ratio")
+    )
+    for n, bare in bare_rates(service).items():
         rows = rows_of(service, n)
-        values = np.array([list(row.values()) for row in rows])
-        features = service.bundle.preprocessor.transform(values)
-        bare = best_seconds(partial(service.scorer.score, features), 1)
-        lines = [",".join(rows[0]), *(",".join(map(repr, row.values())) for row in rows)]
-        bodies = {
-            "JSON objects": (b"application/json", json.dumps({"transactions": rows}).encode()),
-            "CSV": (b"text/csv", "\n".join(lines).encode()),
-        }
+        bodies = {"JSON objects": (b"application/json", body_of(rows)), "CSV": (b"text/csv", csv_of(rows))}
         for form, (media_type, body) in bodies.items():
-            ours = seconds_of(app, "/predict/batch", media_type, body, 1)
-            table.add_row(str(n), form, f"{n / ours:,.0f}", f"{n / bare:,.0f}", f"{bare / ours:.2f}")
-    return table
+            ours = n / seconds_of(app, "/predict/batch", media_type, body, 1)
+            section.rows.append((f"{n:,}, {form}", f"{ours:,.0f}", f"{bare:,.0f}", f"{ours / bare:.2f}"))
+    return section
 
 
-def main() -> None:
-    """Run all and print the tables."""
+def silent_app() -> tuple[ASGIApp, ScoringService]:
+    """Return the app and its service; each log line is made as in production, and then thrown away."""
     settings = Settings(_env_file=None, api_key=KEY.decode(), log_level="INFO")
     service = build_service(settings)
     app = create_app(service, settings)
-    # Each line is made as in production, and then thrown away.
     for handler in logging.getLogger("fraud-scoring").handlers:
         handler.setStream(open("/dev/null", "w"))  # noqa: PTH123, SIM115 - for as long as the process lives
-    console = Console()
-    libraries = ", ".join(f"{name} {version(name)}" for name in ("fastapi", "pydantic", "onnxruntime", "numpy"))
-    console.print(f"Python {platform.python_version()}, {libraries}; {service.bundle.version}")
-    console.print(bench_single(app, service))
-    console.print(bench_batches(app, service))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return app, service
