@@ -18,7 +18,7 @@ LAYERS = (
     ("core.errors", "core.keys"),
     ("core.settings", "core.observability", "core.json_document", "core.readiness"),
     ("core.calibration", "core.decision", "core.preprocessing", "core.metrics", "core.secrets_manager"),
-    ("core.transactions", "core.manifest"),
+    ("core.transactions", "core.manifest", "core.explanation"),
     ("core.bundle", "core.csv_document"),
     ("core.scoring",),
     ("core.service",),

@@ -30,6 +30,7 @@ FEATURES = [
     ]},
     {"name": "json", "field": "json"},
 ]  # fmt: skip
+BASELINE = [[-5.0, 1.0, 50.0], [0.0, 9.0, 120.0], [3.5, 0.0, 260.0]]
 LEAVES = (-6.0, -1.0, 1.5, 4.0)
 """Margins for: little and low, little and high, much and low, much and high."""
 ODDS_FACTOR = 0.25
@@ -63,6 +64,7 @@ def tiny_manifest() -> dict[str, Any]:
         "thresholds": {"review": 0.1, "decline": 0.5},
         "prevalence": 0.01,
         "holdout": {"n_frauds": 7, "n_legitimate": 93, "metrics": {"roc_auc": {"value": 0.9, "low": 0.8, "high": 1.0}}},
+        "explanation": {"baseline": BASELINE},
         "training": {"seed": 1},
         "libraries": {},
     }

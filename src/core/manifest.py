@@ -50,6 +50,15 @@ class HoldoutMetrics(BaseModel):
     metrics: dict[str, Metric]
 
 
+class Explanation(BaseModel):
+    """What the reasons of a score are measured against."""
+
+    model_config = _STRICT
+
+    baseline: Annotated[tuple[tuple[float, ...], ...], Field(min_length=1, max_length=64, strict=False)]
+    """Typical legitimate transactions, synthetic ones: a value for each field, in the order of the fields."""
+
+
 class Manifest(BaseModel):
     """`manifest.json`: everything that serving needs to know of a model, and where it came from."""
 
@@ -64,6 +73,8 @@ class Manifest(BaseModel):
     thresholds: DecisionRule
     prevalence: Annotated[float, Field(gt=0, lt=1)]
     holdout: HoldoutMetrics
+    explanation: Explanation | None = None
+    """None: scores of this model come without reasons."""
     training: dict[str, Any]
     """How the model was made: data digest, row counts, parameters. For people; serving reads none of it."""
     libraries: dict[str, str]
@@ -95,4 +106,18 @@ class Manifest(BaseModel):
                 raise ValueError(f"thresholds.amount_field is no field: {self.thresholds.amount_field}")
             if minimum < 0.0:
                 raise ValueError(f"{self.thresholds.amount_field} may be negative: it cannot be the amount")
+        return self
+
+    @model_validator(mode="after")
+    def _baseline_fits_the_fields(self) -> Manifest:
+        for row in () if self.explanation is None else self.explanation.baseline:
+            if len(row) != len(self.fields):
+                raise ValueError("a row of explanation.baseline does not have one value for each field")
+            outside = [
+                field.name
+                for field, value in zip(self.fields, row, strict=True)
+                if not field.minimum <= value <= field.maximum
+            ]
+            if outside:
+                raise ValueError(f"values of explanation.baseline out of range: {', '.join(outside)}")
         return self

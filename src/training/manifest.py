@@ -19,6 +19,7 @@ from training.reliability import reliability_curve
 from training.run import TrainingRun
 from training.split import SHARES
 from training.thresholds import LABEL_SHARE, mean_cost, operating_point
+from training.typical import explanation
 
 _LIBRARIES = ("matplotlib", "numpy", "onnx", "onnxmltools", "onnxruntime", "pandas", "scikit-learn")
 
@@ -30,12 +31,13 @@ def make_manifest(run: TrainingRun) -> dict[str, Any]:
         "schema_version": 1,
         "name": run.options.name,
         "version": run.options.version,
-        "fields": [each.model_dump() for each in run.schema.fields],
+        "fields": [each.model_dump(exclude_defaults=True) for each in run.schema.fields],
         "features": [each.model_dump() for each in run.model.features],
         "calibration": run.model.calibration.model_dump(),
         "thresholds": run.thresholds.model_dump(),
         "prevalence": run.prevalence,
         "holdout": holdout.model_dump(),
+        "explanation": explanation(run.split.train, run.schema, run.options.seed),
         "training": _describe_training(run),
         "libraries": _library_versions(),
     }
