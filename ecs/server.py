@@ -26,8 +26,14 @@ _METRICS_EVERY_S = 10
 class Server(uvicorn.Server):
     """A uvicorn server that drains before it closes, and counts a requested stop as success."""
 
-    def __init__(self, app: FastAPI, drain_seconds: float, on_listening: Callable[[], None] | None = None) -> None:
-        super().__init__(_configure(app))
+    def __init__(
+        self,
+        app: FastAPI,
+        drain_seconds: float,
+        on_listening: Callable[[], None] | None = None,
+        trusted_proxies: str | None = None,
+    ) -> None:
+        super().__init__(_configure(app, trusted_proxies))
         self._readiness = app.state.readiness
         self._metrics = app.state.metrics
         self._drain_seconds = drain_seconds
@@ -63,7 +69,7 @@ class Server(uvicorn.Server):
         self._metrics.flush()
 
 
-def _configure(app: FastAPI) -> uvicorn.Config:
+def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
     """Return how uvicorn serves: our own log, and time-outs that fit behind a load balancer.
 
     Keep-alive outlasts the balancer's idle time-out (60 s), or it would reuse a connection that we are closing.
@@ -80,7 +86,7 @@ def _configure(app: FastAPI) -> uvicorn.Config:
         ws="none",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=25,
-        forwarded_allow_ips="",
+        forwarded_allow_ips=trusted_proxies or "",
         callback_notify=flush_metrics,
         timeout_notify=_METRICS_EVERY_S,
     )
@@ -125,7 +131,7 @@ def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], Non
         app = build_app(settings)
         adopt_server_log()
         report = None if on_listening is None else lambda: on_listening(app, listener)
-        Server(app, settings.drain_seconds, report).serve_until_stopped(listener)
+        Server(app, settings.drain_seconds, report, settings.trusted_proxies).serve_until_stopped(listener)
 
 
 def main() -> int:

@@ -27,6 +27,7 @@ def settings_of_tests(**changes: Any) -> Settings:
     values: dict[str, Any] = {
         "api_key": f"{KEY},{MORE_KEYS}",
         "model_bundle": BUNDLE,
+        "auth_failures_per_minute": 0,
         "max_batch_items": MAX_BATCH_ITEMS,
         "max_body_bytes": MAX_BODY_BYTES,
         "max_batch_body_bytes": MAX_BATCH_BODY_BYTES,

@@ -20,6 +20,9 @@ FraudScoringError
 ├── JobNotFoundError
 ├── JobStateError
 ├── JobFailedError                  a job ends; its code and text go into the job's record
+├── RateLimitedError                the caller's own excess
+│   └── TooManyAuthFailuresError
+├── OverloadedError
 ├── ShuttingDownError
 └── ScorerError                     no score could be had; never accompanied by one
     ├── ScorerModelError
@@ -178,6 +181,33 @@ class JobFailedError(FraudScoringError):
     def __init__(self, code: str, text: str) -> None:
         self.job_code = code
         super().__init__(text)
+
+
+class RateLimitedError(FraudScoringError):
+    """The caller asks more often than it may; in `retry_after_s` seconds there is room for one more request."""
+
+    code = "rate_limited"
+    _sentence: ClassVar[str] = "Too many requests."
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(self._sentence)
+
+
+class TooManyAuthFailuresError(RateLimitedError):
+    """Too many requests without an active API key came from one address."""
+
+    code = "too_many_auth_failures"
+    _sentence = "Too many requests without a valid API key."
+
+
+class OverloadedError(FraudScoringError):
+    """More is asked of this process than it can do in time."""
+
+    code = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("The service is busy.")
 
 
 class ShuttingDownError(FraudScoringError):

@@ -68,6 +68,21 @@ class Settings(BaseSettings):
     max_batch_items: int = Field(5000, ge=1, le=100_000, description="Most transactions in one batch request.")
     max_body_bytes: int = Field(65_536, ge=1024, le=1 << 20, description="Largest body of `/predict`.")
     max_batch_body_bytes: int = Field(4_194_304, ge=1024, le=64 << 20, description="Largest body of `/predict/batch`.")
+    max_in_flight: int = Field(
+        256, ge=1, le=10_000, description="Most requests at work at once; as many more wait, for 0.1 s at most."
+    )
+    key_requests_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="Most requests of one API key to one process; 0: any number."
+    )
+    address_requests_per_minute: int = Field(
+        0, ge=0, le=1_000_000, description="Most requests of one client address to one process; 0: any number."
+    )
+    auth_failures_per_minute: int = Field(
+        20, ge=0, le=1_000_000, description="Most 401 replies to one client address; then it is 429. 0: any number."
+    )
+    trusted_proxies: Annotated[str, Field(pattern=r"^[0-9A-Fa-f.:/, ]+$")] | None = Field(
+        None, description="Addresses and networks, separated by commas, whose `X-Forwarded-For` names the client."
+    )
     docs: Literal["public", "key", "off"] = Field(
         "key", description="`/docs` and `/openapi.json`: for everybody, with an API key, or not at all."
     )

@@ -77,7 +77,8 @@ def test_table_has_the_cases_that_are_asked_for() -> None:
     assert len(TABLE) >= 80
     assert len(bad) >= 60
     met = {case.code for case in bad}
-    assert met == {p.code for p in (*PROBLEMS.values(), *ROUTING.values()) if p.status < 500}
+    # 429 depends on what was asked before, and not on the request.
+    assert met == {p.code for p in (*PROBLEMS.values(), *ROUTING.values()) if p.status < 500 and p.status != 429}
 
 
 def test_golden_rows_score_as_recorded(ask: Ask, creditcard: Bundle) -> None:

@@ -34,6 +34,7 @@ def here() -> Iterator[Transport]:
 @pytest.fixture(scope="module")
 def container(image: str) -> Iterator[Transport]:
     limits = {
+        "AUTH_FAILURES_PER_MINUTE": "0",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),

@@ -37,6 +37,7 @@ def started(built: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
         "API_KEY": f"{TEST_KEY},{MORE_KEYS}",
         "API_KEYS_SECRET_ARN": "",
         "LOG_LEVEL": "ERROR",
+        "AUTH_FAILURES_PER_MINUTE": "0",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),

@@ -136,6 +136,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     settings = {
         "API_KEY": f"{KEY},{MORE_KEYS}",
         "LOG_LEVEL": "DEBUG",
+        "AUTH_FAILURES_PER_MINUTE": "0",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),

@@ -133,12 +133,12 @@ def test_every_problem_is_declared_where_it_can_be_met_with_an_example_of_its_co
             assert (example["code"], example["status"]) == (problem.code, problem.status)
 
 
-def test_503_declares_when_to_come_back(document: Json) -> None:
+def test_429_and_503_declare_when_to_come_back(document: Json) -> None:
     for path, item in document["paths"].items():
         for operation in item.values():
             for status, response in operation["responses"].items():
                 assert {"X-Request-Id", "X-Model-Version"} <= response["headers"].keys()
-                assert ("Retry-After" in response["headers"]) == (status == "503"), (path, status)
+                assert ("Retry-After" in response["headers"]) == (status in ("429", "503")), (path, status)
 
 
 BAD_VALUES = [None, True, "1.5", [], {}, math.inf, 1e308]

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from core.api.auth import ApiKeys
+from core.api.door import Door, Rates
 from core.api.errors import problem_of, problem_response
 from core.api.middleware import RequestMiddleware, context_of
 from core.api.openapi import TITLE, VERSION, build_document
@@ -59,15 +60,23 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
     app.openapi = lambda: document  # type: ignore[method-assign]
     app.add_middleware(
         RequestMiddleware,
-        keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
-        open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
-        routes={**dict.fromkeys(DOCS), **{path: scope for path, (_, _, scope) in served.items()}},
+        door=_door(settings, keys, routes, {path: scope for path, (_, _, scope) in served.items()}),
         endpoints={(path, method): endpoint for path, (endpoint, method, _) in served.items()},
         log=EventLog(settings.log_level),
         metrics=app.state.metrics,
         model_version=service.bundle.version,
     )
     return app
+
+
+def _door(settings: Settings, keys: ApiKeys | None, routes: Routes, scopes: dict[str, str | None]) -> Door:
+    return Door(
+        keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
+        open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
+        routes={**dict.fromkeys(DOCS), **scopes},
+        rates=Rates.of(settings),
+        admission=routes.admission,
+    )
 
 
 async def _answer_routing_error(request: Request, error: Exception) -> Response:

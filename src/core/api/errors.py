@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from core import errors
 PROBLEM_JSON = "application/problem+json"
 PROBLEM_TYPE = "urn:fraud-scoring:problem:"
 RETRY_AFTER_S = (1, 5)
+MAX_RETRY_AFTER_S = 60
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
     errors.TooManyItemsError: Problem(413, "too_many_items", "Too many transactions", headers={"Connection": "close"}),
     errors.UnsupportedMediaTypeError: Problem(415, "unsupported_media_type", "Unsupported media type"),
     errors.InvalidTransactionError: Problem(422, "invalid_request", "Invalid request"),
+    errors.RateLimitedError: Problem(429, "rate_limited", "Too many requests", retryable=True),
+    errors.TooManyAuthFailuresError: Problem(
+        429, "too_many_auth_failures", "Too many failed authentications", retryable=True
+    ),
+    errors.OverloadedError: Problem(503, "overloaded", "Overloaded", retryable=True),
     errors.ShuttingDownError: Problem(503, "shutting_down", "Shutting down", retryable=True),
     errors.ScorerModelError: Problem(502, "upstream_model_error", "The model failed"),
     errors.ScorerResponseError: Problem(502, "upstream_invalid_response", "The scorer's answer is invalid"),
@@ -96,9 +103,16 @@ def problem_response(error: Exception, request_id: str) -> Response:
         ]
     headers = dict(problem.headers)
     if problem.retryable:
-        low, high = RETRY_AFTER_S
-        headers["Retry-After"] = str(low + secrets.randbelow(high - low + 1))
+        headers["Retry-After"] = str(_retry_after(error))
     if isinstance(error, HTTPException) and error.headers:
         # Starlette lists the methods of `Allow` in the order of a set, which differs from process to process.
         headers.update((name, ", ".join(sorted(value.split(", ")))) for name, value in error.headers.items())
     return Response(to_json(body), problem.status, headers, PROBLEM_JSON)
+
+
+def _retry_after(error: Exception) -> int:
+    """Return whole seconds: until there is room, where that is known; else any of a few, lest all come back at once."""
+    if isinstance(error, errors.RateLimitedError):
+        return min(math.ceil(error.retry_after_s), MAX_RETRY_AFTER_S)
+    low, high = RETRY_AFTER_S
+    return low + secrets.randbelow(high - low + 1)

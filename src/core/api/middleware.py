@@ -12,10 +12,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.api.auth import NO_KEY_ID, ApiKeys
+from core.api.auth import NO_KEY_ID
+from core.api.door import Door
 from core.api.errors import problem_of, problem_response
 from core.api.headers import header_value, header_values
-from core.errors import ForbiddenError, FraudScoringError, UnauthorizedError
+from core.errors import FraudScoringError
 from core.metrics import Metrics
 from core.observability import EventLog, LogFields, collect_annotations
 
@@ -57,19 +58,14 @@ class RequestMiddleware:
         self,
         app: ASGIApp,
         *,
-        keys: ApiKeys | None,
-        open_paths: frozenset[str],
-        routes: Mapping[str, str | None],
+        door: Door,
         endpoints: Mapping[tuple[str, str], Endpoint],
         log: EventLog,
         metrics: Metrics,
         model_version: str,
     ) -> None:
-        """`routes` gives the scope that each route asks of a key, or None where any key will do."""
         self._app = app
-        self._keys = keys
-        self._open_paths = open_paths
-        self._routes = routes
+        self._door = door
         self._endpoints = endpoints
         self._log = log
         self._metrics = metrics
@@ -100,8 +96,8 @@ class RequestMiddleware:
     async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         """Answer with the endpoint of the route; what is no route of ours is left to the app, with its own replies."""
         try:
-            if path not in self._open_paths:
-                await self._check_key(scope, path)
+            if path not in self._door.open_paths:
+                context_of(scope).key_id = await self._door.admit(scope, path, self._log)
             endpoint = self._endpoints.get((path, scope["method"]))
             if endpoint is None:
                 await self._app(scope, receive, self._sender(scope, send))
@@ -112,20 +108,6 @@ class RequestMiddleware:
             context.fields["error_code"] = problem_of(error).code
             response = problem_response(error, context.request_id)
         await self._send(response, scope, receive, send)
-
-    async def _check_key(self, scope: Scope, path: str) -> None:
-        """Refuse the request unless its key opens the route; note whose it is."""
-        if self._keys is None:
-            return
-        if self._keys.is_stale():
-            await self._keys.refresh(self._log)
-        caller = self._keys.identify(scope["headers"])
-        if caller is None:
-            raise UnauthorizedError
-        context_of(scope).key_id = caller.key_id
-        needed = self._routes.get(path)
-        if needed is not None and needed not in caller.scopes:
-            raise ForbiddenError
 
     async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
         context = context_of(scope)
@@ -154,13 +136,13 @@ class RequestMiddleware:
             context.fields["trace_id"] = found[1].decode("ascii")
         fields: LogFields = {
             "request_id": context.request_id,
-            "route": path if path in self._routes else UNKNOWN_ROUTE,
+            "route": path if path in self._door.routes else UNKNOWN_ROUTE,
             "method": scope["method"] if scope["method"] in _METHODS else UNKNOWN_ROUTE,
             "status": context.status,
             "latency_ms": round(latency_ms, 3),
             **context.fields,
         }
-        if path in self._open_paths:
+        if path in self._door.open_paths:
             self._log.debug("request", **fields)
         else:
             self._log.info("request", **fields)

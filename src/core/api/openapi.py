@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from core.api.errors import INTERNAL, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
+from core.api.errors import INTERNAL, MAX_RETRY_AFTER_S, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
 from core.api.limits import CSV, JSON
 from core.bundle import Bundle
 from core.csv_document import ID_COLUMN
@@ -66,7 +66,7 @@ def build_document(service: ScoringService, settings: Settings, schema: Transact
                 "X-Model-Version": {"description": "The model that serves.", "schema": {"type": "string"}},
                 "Retry-After": {
                     "description": "Seconds to wait before the next try.",
-                    "schema": {"type": "integer", "minimum": RETRY_AFTER_S[0], "maximum": RETRY_AFTER_S[1]},
+                    "schema": {"type": "integer", "minimum": RETRY_AFTER_S[0], "maximum": MAX_RETRY_AFTER_S},
                 },
             },
         },
@@ -144,7 +144,8 @@ def _cell_pattern(field: FieldSpec, example: float) -> str:
     return rf"{sign}(0|[1-9][0-9]{{0,{n_digits - 1}}})(\.[0-9]{{1,20}})?"
 
 
-_SCORING = (400, 401, 403, 413, 415, 422, 502, 503, 504)
+_GUARDED = (401, 429, 503)
+_SCORING = (400, 401, 403, 413, 415, 422, 429, 502, 503, 504)
 
 
 def _operation(

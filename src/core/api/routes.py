@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.api.admission import Admission
 from core.api.limits import CSV, JSON, read_body, require_media_type
 from core.api.middleware import context_of
 from core.api.replies import JsonReply
@@ -35,6 +36,7 @@ class Routes:
         self._settings = settings
         self.schema = TransactionSchema(service.bundle.manifest.fields)
         self.readiness = Readiness()
+        self.admission = Admission(settings.max_in_flight)
         self._model = to_json(describe_model(service))
 
     async def predict(self, request: Request) -> Response:
@@ -81,7 +83,11 @@ class Routes:
     async def _score(self, request: Request, transactions: Transactions) -> list[Prediction]:
         """Score, and note for the log and the metrics what came out."""
         started = time.perf_counter()
-        predictions = await self._service.score_many(transactions)
+        await self.admission.enter()
+        try:
+            predictions = await self._service.score_many(transactions)
+        finally:
+            self.admission.leave()
         decisions = [prediction.decision for prediction in predictions]
         fields = context_of(request.scope).fields
         fields["scorer"] = self._service.scorer.name

@@ -22,6 +22,9 @@ CONTRACT = {
     "job_state_conflict": 409,
     "payload_too_large": 413,
     "too_many_items": 413,
+    "rate_limited": 429,
+    "too_many_auth_failures": 429,
+    "overloaded": 503,
     "unsupported_media_type": 415,
     "invalid_request": 422,
     "idempotency_key_reused": 422,
@@ -43,6 +46,9 @@ NEVER_IN_A_REQUEST = {errors.FraudScoringError, errors.InvalidInputError, errors
 Start-up errors have no status either: the process does not start."""
 
 
+WITH_A_SENTENCE_OF_THEIR_OWN = {errors.UnauthorizedError, errors.ForbiddenError, errors.OverloadedError}
+
+
 def tree(root: type[FraudScoringError] = FraudScoringError) -> list[type[FraudScoringError]]:
     return [root, *(cls for child in root.__subclasses__() for cls in tree(child))]
 
@@ -55,7 +61,9 @@ def raisable() -> list[type[FraudScoringError]]:
 def instance(cls: type[FraudScoringError], text: str = "") -> FraudScoringError:
     if issubclass(cls, InvalidTransactionError):
         return cls([FieldIssue(("body", "amount"), "finite_number", "Input should be a finite number.")])
-    return cls() if cls in (errors.UnauthorizedError, errors.ForbiddenError) else cls(text)
+    if issubclass(cls, errors.RateLimitedError):
+        return cls(2.5)
+    return cls() if cls in WITH_A_SENTENCE_OF_THEIR_OWN else cls(text)
 
 
 @pytest.mark.parametrize("cls", raisable())
@@ -64,7 +72,7 @@ def test_problem_of_every_error_of_a_request_is_the_published_one(cls: type[Frau
 
     assert problem.code == cls.code
     assert problem.status == CONTRACT[cls.code]
-    assert problem.retryable == (problem.status == 503 or problem.code == "idempotency_in_progress")
+    assert problem.retryable == (problem.status in (429, 503) or problem.code == "idempotency_in_progress")
 
 
 def test_problems_hold_the_published_codes_and_no_other() -> None:
