@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import endpoint, in_process, over_http, wrk
+from benchmarks import endpoint, in_process, lambda_image, over_http, wrk
 from benchmarks.contenders import contenders
 from benchmarks.growth import growth
 from benchmarks.running import Pace, running
@@ -24,7 +24,7 @@ from tests.repository import BUNDLE, ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 LIBRARIES = ("fastapi", "starlette", "pydantic", "uvicorn", "onnxruntime", "numpy", "boto3")
-PARTS = ("in-process", "http", "endpoint", "growth")
+PARTS = ("in-process", "http", "endpoint", "growth", "lambda")
 
 
 def main() -> None:
@@ -89,7 +89,13 @@ def _growth(_folder: Path, _pace: Pace, on_step: Callable[[str], None], _notes: 
     return [growth(on_step)]
 
 
-_PARTS = {"in-process": _in_process, "http": _http, "endpoint": _endpoint, "growth": _growth}
+def _lambda(_folder: Path, _pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:
+    sections, missing = lambda_image.sections(on_step)
+    notes += missing
+    return sections
+
+
+_PARTS = {"in-process": _in_process, "http": _http, "endpoint": _endpoint, "growth": _growth, "lambda": _lambda}
 
 
 def _document(sections: list[Section], notes: list[str], pace: Pace) -> str:
