@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from core.decision import Thresholds
 from training.arrays import Floats
 from training.data import Table
 from training.evaluate import Scored
+from training.policies import Rule, cuts_of
 from training.rounding import significant
 from training.schema import TableSchema
 from training.weighting import real_world_weights
@@ -18,7 +18,7 @@ _DECILES = np.arange(1, 10) / 10
 
 
 def baseline(
-    train: Table, scored_validation: Scored, thresholds: Thresholds, schema: TableSchema, prevalence: float
+    train: Table, scored_validation: Scored, rule: Rule, schema: TableSchema, prevalence: float
 ) -> dict[str, Any]:
     """Return the content of `baseline.json`.
 
@@ -29,7 +29,6 @@ def baseline(
     fields = {
         name: _distribution(train.values[:, column], weights, []) for column, name in enumerate(schema.field_names)
     }
-    cuts = [thresholds.review, thresholds.decline]
     return {
         "schema_version": 1,
         "description": (
@@ -37,8 +36,13 @@ def baseline(
             "Proportions are weighted to the real prevalence."
         ),
         "fields": fields,
-        "fraud_score": _distribution(scored_validation.scores, scored_validation.weights, cuts),
+        "fraud_score": score_distribution(scored_validation, rule),
     }
+
+
+def score_distribution(scored: Scored, rule: Rule) -> dict[str, list[float]]:
+    """Return the member `fraud_score`; the cuts of the rule are edges, so that bins add up to shares of alerts."""
+    return _distribution(scored.scores, scored.weights, list(cuts_of(rule)))
 
 
 def _distribution(values: Floats, weights: Floats, more_edges: list[float]) -> dict[str, list[float]]:

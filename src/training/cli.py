@@ -12,6 +12,7 @@ import typer
 from core.bundle import load_bundle
 from core.errors import FraudScoringError
 from training import options
+from training.costs import AssumedCosts
 from training.data import read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
@@ -22,7 +23,7 @@ from training.schema import CREDITCARD
 from training.simulate import SHIPPED_PARAMETERS, fit_simulator, load_simulator
 from training.split import N_FIFTHS, split_table
 from training.terminal import ERRORS, OUTPUT, print_summary, progress
-from training.thresholds import AssumedCosts
+from training.thresholds_command import thresholds
 from training.weighting import CREDITCARD_PREVALENCE
 
 app = typer.Typer(
@@ -133,6 +134,9 @@ def fit_simulator_command(
     split = split_table(read_data(data, CREDITCARD).table, CREDITCARD, seed)
     write_file(out, fit_simulator(split.train, CREDITCARD).to_json().encode())
     OUTPUT.print(f"Parameters of the simulator: {out}", soft_wrap=True)
+
+
+app.command()(thresholds)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

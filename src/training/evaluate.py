@@ -24,13 +24,15 @@ class Scored:
     scores: Floats
     is_fraud: Flags
     weights: Floats
+    rows: Rows
+    """Where each row stood before they were put in order."""
 
     @classmethod
     def of(cls, scores: Floats, is_fraud: Flags, weights: Floats) -> Scored:
         """Keep the rows that weigh something, best score first."""
         order = np.argsort(-scores, kind="stable")
         order = order[weights[order] > 0]
-        return cls(scores[order], is_fraud[order], weights[order])
+        return cls(scores[order], is_fraud[order], weights[order], order)
 
     @property
     def n_frauds(self) -> int:

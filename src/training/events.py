@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
@@ -12,10 +11,10 @@ from core.bundle import Bundle
 from core.calibration import Scores
 from core.decision import Decision
 from core.preprocessing import FieldValues
-from core.scoring.embedded import EmbeddedScorer
 from training.data import Table
 from training.documents import batch_json, csv_text, plain_numbers
 from training.errors import TrainingError
+from training.known_rows import fraud_scores
 from training.simulate import Simulator
 
 _POOL = 200
@@ -32,7 +31,7 @@ def sample_events(bundle: Bundle, simulator: Simulator, seed: int) -> dict[str, 
         The model of `bundle` approves no simulated legitimate row or declines no simulated fraud.
     """
     pool = simulator.draw(_POOL, _POOL, seed)
-    scores = _fraud_scores(bundle, pool.values)
+    scores = fraud_scores(bundle, pool.values)
     legitimate = _first(pool, scores, bundle, "approve", is_fraud=False)
     fraud = _first(pool, scores, bundle, "decline", is_fraud=True)
     others = simulator.draw(_CSV_LEGITIMATE, _CSV_FRAUDS, seed + 1).values
@@ -52,11 +51,6 @@ def sample_events(bundle: Bundle, simulator: Simulator, seed: int) -> dict[str, 
             ([f"csv-{number}", *plain_numbers(row)] for number, row in enumerate(shuffled.tolist(), start=1)),
         ),
     }
-
-
-def _fraud_scores(bundle: Bundle, values: FieldValues) -> Scores:
-    raw_scores = asyncio.run(EmbeddedScorer(bundle).score(bundle.preprocessor.transform(values)))
-    return bundle.manifest.calibration.probabilities(raw_scores)
 
 
 def _first(pool: Table, scores: Scores, bundle: Bundle, decision: Decision, *, is_fraud: bool) -> FieldValues:

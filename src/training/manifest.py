@@ -9,16 +9,15 @@ from typing import Any
 
 import xgboost as xgb
 
-from core.decision import Thresholds
 from core.manifest import HoldoutMetrics
 from training.cross_validation import means, spread
 from training.data import Table
-from training.evaluate import Scored, point_values
+from training.decisions import describe_decisions
+from training.evaluate import point_values
 from training.reference import compare_with_published
 from training.reliability import reliability_curve
 from training.run import TrainingRun
 from training.split import SHARES
-from training.thresholds import LABEL_SHARE, mean_cost, operating_point
 from training.typical import explanation
 
 _LIBRARIES = ("matplotlib", "numpy", "onnx", "onnxmltools", "onnxruntime", "pandas", "scikit-learn")
@@ -64,7 +63,7 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
         "cross_validation": {"folds": run.folds, "means": means(run.folds), "spread": spread(run.folds)},
         "reliability": {"holdout": reliability_curve(run.holdout), "validation": reliability_curve(run.validation)},
         **compare_with_published(run),
-        "decisions": _describe_decisions(run),
+        "decisions": describe_decisions(run.thresholds, run.costs, None, run.streams(), run.options.seed),
     }
 
 
@@ -74,32 +73,6 @@ def _count(part: Table) -> dict[str, Any]:
         "frauds": int(part.is_fraud.sum()),
         "uniform_legitimate": int(part.is_uniform.sum()),
         "sha256": part.digest(),
-    }
-
-
-def _describe_decisions(run: TrainingRun) -> dict[str, Any]:
-    return {
-        "costs": {
-            "mean_fraud_amount": run.costs.mean_fraud_amount,
-            "missed_fraud": run.costs.missed_fraud,
-            **asdict(run.costs.assumed),
-        },
-        "label_share": LABEL_SHARE,
-        "validation": _describe_thresholds(run, run.validation),
-        "holdout": _describe_thresholds(run, run.holdout),
-    }
-
-
-def _describe_thresholds(run: TrainingRun, scored: Scored) -> dict[str, Any]:
-    alternatives: dict[str, Thresholds | None] = {
-        "chosen": run.thresholds,
-        "approve_everything": None,
-        "decline_from_one_half": Thresholds(review=0.5, decline=0.5),
-    }
-    return {
-        "review": asdict(operating_point(scored, run.thresholds.review)),
-        "decline": asdict(operating_point(scored, run.thresholds.decline)),
-        "mean_cost": {name: mean_cost(scored, cuts, run.costs) for name, cuts in alternatives.items()},
     }
 
 

@@ -64,3 +64,17 @@ Features = Annotated[
         show_default=False,
     ),
 ]
+BundleArgument = Annotated[
+    Path, typer.Argument(metavar="BUNDLE", help="Directory of a model bundle.", show_default=False)
+]
+LossShare = Annotated[float, typer.Option(min=0, max=10, help="Share of its amount that an approved fraud loses.")]
+ChargebackFee = Annotated[float, typer.Option(min=0, help="Cost of an approved fraud, on top of its amount.")]
+FalseDecline = Annotated[float, typer.Option(min=0, help="Cost of declining a legitimate transaction.")]
+ReviewCost = Annotated[float, typer.Option(min=0, help="Cost of one review.")]
+ReviewsPerDay = Annotated[
+    float | None, typer.Option(min=0, help="Most reviews a day. Default: as many as pay.", show_default=False)
+]
+TransactionsPerDay = Annotated[
+    float | None,
+    typer.Option(min=1, help="Transactions a day: turns shares into numbers a day.", show_default=False),
+]

@@ -15,6 +15,7 @@ from core.bundle import BOOSTER, GOLDEN, ONNX_MODEL, Bundle
 from core.preprocessing import FeatureMatrix, Preprocessor
 from core.scoring.embedded import EmbeddedScorer
 from training.baseline import baseline
+from training.costs import CostModel
 from training.cross_validation import cross_validate
 from training.data import DataFile, Table
 from training.errors import ExportError
@@ -30,7 +31,7 @@ from training.run import Options, TrainingRun
 from training.schema import TableSchema
 from training.simulate import fit_simulator
 from training.split import Split, split_table
-from training.thresholds import CostModel, choose_thresholds
+from training.thresholds import choose_thresholds
 from training.train import Parameters, booster_bytes
 from training.weighting import real_prevalence
 
@@ -117,7 +118,7 @@ def _bundle_files(run: TrainingRun, manifest: dict[str, Any]) -> dict[str, bytes
         GOLDEN: _json_bytes(golden),
         "baseline.json": _json_bytes(drift),
         "MODEL_CARD.md": model_card(manifest).encode(),
-        **draw_plots(run.holdout, run.validation, run.thresholds, seed),
+        **draw_plots(run.streams()["holdout"], run.thresholds, seed, run.validation),
     }
 
 

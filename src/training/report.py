@@ -5,7 +5,11 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from core.decision import DecisionRule, ExpectedLoss
 from training.plots import CALIBRATION, PRECISION_RECALL, SCORE_DISTRIBUTION
+from training.policies import Rule, rule_in_words
 
 _WIDTH = 118
 _FIGURES = {
@@ -101,37 +105,69 @@ def _fold_rows(cross_validation: dict[str, Any]) -> str:
 
 
 def _decisions(manifest: dict[str, Any]) -> str:
-    decisions, thresholds = manifest["training"]["decisions"], manifest["thresholds"]
-    costs = decisions["costs"]
-    rows = []
-    for part in ("validation", "holdout"):
-        for name in ("review", "decline"):
-            point = decisions[part][name]
-            rows.append(
-                f"| {part} | {name} and above | {point['threshold']:.4f} | {point['precision']:.3f} | "
-                f"{point['recall']:.3f} | {point['alert_rate']:.3%} | {point['n_frauds']} | {point['n_legitimate']} |"
-            )
-    points = "\n".join(rows)
-    cost = {key: 1000 * value for key, value in decisions["holdout"]["mean_cost"].items()}
+    decisions, costs = manifest["training"]["decisions"], manifest["training"]["decisions"]["costs"]
+    rule = TypeAdapter[Rule](DecisionRule).validate_python(manifest["thresholds"])
+    parts = {name: decisions[name] for name in ("validation", "holdout") if name in decisions}
     return f"""## Decisions
 
-`review` from {thresholds["review"]:.4f}, `decline` from {thresholds["decline"]:.4f}: the pair with the least cost on
-the validation rows. Each row counted half by its label and half by its calibrated probability, because a few dozen
-frauds alone do not show the rare false alarm. The costs are assumptions, in the currency of the amounts, to be
-replaced by your own (`python -m training train --help`):
+{rule_in_words(rule)} {_how_chosen(rule, decisions["capacity"])} The costs are assumptions, in the currency of the
+amounts, to be replaced by your own (`python -m training thresholds --help`):
 
-- a fraud that is approved: {costs["missed_fraud"]:.2f}, which is the mean amount of the training frauds
-  ({costs["mean_fraud_amount"]:.2f}) and a chargeback fee ({costs["chargeback_fee"]:.2f});
+- a fraud that is approved: {costs["loss_share"]:.0%} of its amount and a fee of {costs["chargeback_fee"]:.2f}; the mean
+  amount of the training frauds is {costs["mean_fraud_amount"]:.2f};
 - a legitimate transaction that is declined: {costs["false_decline"]:.2f};
 - a review, assumed to find the truth: {costs["review"]:.2f}.
 
-| rows | flagged | threshold | precision | recall | share flagged | frauds | legitimate rows |
-|---|---|--:|--:|--:|--:|--:|--:|
-{points}
+| rows | flagged | precision | recall | share flagged | frauds | legitimate rows |
+|---|---|--:|--:|--:|--:|--:|
+{_point_rows(parts)}
 
-Cost of 1,000 transactions on the holdout: {cost["chosen"]:.2f}; approving everything
-{cost["approve_everything"]:.2f}; declining from 0.5 on, without reviews, {cost["decline_from_one_half"]:.2f}.
+What 1,000 transactions cost, with each fraud at its own amount, and 95 % bootstrap intervals:
+
+| rows | rule | cost | 95 % interval | reviewed | declined | frauds stopped |
+|---|---|--:|--:|--:|--:|--:|
+{_outcome_rows(parts)}
 """
+
+
+def _how_chosen(rule: Rule, capacity: dict[str, float] | None) -> str:
+    within = (
+        f" Reviews are limited to {capacity['reviews_per_day']:,.0f} of {capacity['transactions_per_day']:,.0f} "
+        "transactions a day."
+        if capacity
+        else ""
+    )
+    if isinstance(rule, ExpectedLoss):
+        return f"Nothing but the price of scarce reviews was chosen on rows.{within}"
+    return (
+        "That is the pair with the least cost on the validation rows. Each row counted half by its label and half by "
+        "its calibrated probability, because a few dozen frauds alone do not show the rare false alarm; and each fraud "
+        f"at the mean amount.{within}"
+    )
+
+
+def _point_rows(parts: dict[str, Any]) -> str:
+    return "\n".join(
+        f"| {part} | {name} and above | {point['precision']:.3f} | {point['recall']:.3f} | {point['alert_rate']:.3%} | "
+        f"{point['n_frauds']} | {point['n_legitimate']} |"
+        for part, described in parts.items()
+        for name, point in described.items()
+        if name in ("review", "decline")
+    )
+
+
+def _outcome_rows(parts: dict[str, Any]) -> str:
+    lines = []
+    for part, described in parts.items():
+        for name, outcome in described["outcomes"].items():
+            value, low, high = (f"{1000 * outcome['mean_cost'][key]:,.2f}" for key in ("value", "low", "high"))
+            frauds, shares = outcome["n_frauds"], outcome["shares"]
+            stopped = f"{frauds['review'] + frauds['decline']} of {sum(frauds.values())}"
+            lines.append(
+                f"| {part} | {name} | {value} | {low} to {high} | {shares['review']:.3%} | {shares['decline']:.3%} | "
+                f"{stopped} |"
+            )
+    return "\n".join(lines)
 
 
 def _data(manifest: dict[str, Any]) -> str:

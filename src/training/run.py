@@ -9,14 +9,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from core.decision import Thresholds
 from core.manifest import Manifest, Metric
+from training.costs import AssumedCosts, CostModel
 from training.data import DataFile
 from training.errors import OptionError
 from training.evaluate import Scored
 from training.export import ExportProof
 from training.model import FittedModel
+from training.policies import Stream
 from training.schema import TableSchema
 from training.split import N_FIFTHS, Split
-from training.thresholds import AssumedCosts, CostModel
 from training.train import Parameters
 
 DEFAULT_SEED = 2026
@@ -66,3 +67,10 @@ class TrainingRun:
     """Holdout figures with their intervals."""
     folds: list[dict[str, float]]
     """Holdout figures of each rotation of the split, without intervals."""
+
+    def streams(self) -> dict[str, Stream]:
+        """Return the rows that the rule was chosen on, and those that judge it."""
+        return {
+            "validation": Stream.of(self.validation, self.split.validation, self.schema),
+            "holdout": Stream.of(self.holdout, self.split.holdout, self.schema),
+        }

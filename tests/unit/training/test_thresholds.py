@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from core.decision import Thresholds
+from training.costs import AssumedCosts, CostModel
 from training.evaluate import Scored
 from training.schema import CREDITCARD
-from training.thresholds import LABEL_SHARE, AssumedCosts, CostModel, choose_thresholds, mean_cost, operating_point
+from training.thresholds import LABEL_SHARE, choose_thresholds, mean_cost, operating_point
 
 COSTS = CostModel(100.0, AssumedCosts(chargeback_fee=15.0, false_decline=25.0, review=4.0))
 
@@ -83,3 +84,20 @@ def test_cost_model_missed_fraud_is_the_mean_amount_of_training_frauds_and_the_f
     costs = CostModel.of(table, CREDITCARD, AssumedCosts(chargeback_fee=10.0))
 
     assert costs.missed_fraud == pytest.approx(table.values[table.is_fraud, -1].mean() + 10.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.3])
+def test_choose_thresholds_no_other_pair_within_the_capacity_costs_less(seed, share):
+    scored = random_rows(seed)
+    chosen = choose_thresholds(scored, COSTS, share)
+
+    def reviewed(pair):
+        between = (scored.scores >= pair.review) & (scored.scores < pair.decline)
+        return scored.weights[between].sum() / scored.weights.sum()
+
+    cuts = [*np.unique(scored.scores).tolist(), 1.0]
+    pairs = [Thresholds(review=low, decline=high) for low, high in itertools.combinations_with_replacement(cuts, 2)]
+    cheapest = min(mean_cost(scored, pair, COSTS, LABEL_SHARE) for pair in pairs if reviewed(pair) <= share + 1e-12)
+    assert reviewed(chosen) <= share + 1e-12
+    assert mean_cost(scored, chosen, COSTS, LABEL_SHARE) == pytest.approx(cheapest, rel=1e-12)
