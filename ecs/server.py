@@ -13,6 +13,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from http_protocol import GuardedProtocol
 
 from core.bootstrap import build_app
 from core.errors import SettingsError, StartupError
@@ -80,6 +81,7 @@ def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
 
     return uvicorn.Config(
         app,
+        http=GuardedProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

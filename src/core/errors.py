@@ -6,6 +6,9 @@ FraudScoringError
 │   ├── BundleError
 │   └── KeySourceError
 ├── InvalidInputError               the caller's mistake
+│   ├── MalformedRequestError       what the server reads before the app does
+│   ├── RequestTimeoutError
+│   ├── HeadTooLargeError
 │   ├── MalformedBodyError
 │   ├── UnsupportedMediaTypeError
 │   ├── BodyTooLargeError
@@ -72,6 +75,24 @@ class KeySourceError(StartupError):
 
 class InvalidInputError(FraudScoringError):
     """The request cannot be scored as it was sent."""
+
+
+class MalformedRequestError(InvalidInputError):
+    """What was sent is not HTTP."""
+
+    code = "bad_request"
+
+
+class RequestTimeoutError(InvalidInputError):
+    """The request came in too slowly."""
+
+    code = "request_timeout"
+
+
+class HeadTooLargeError(InvalidInputError):
+    """The request line and the headers have more bytes than the server reads."""
+
+    code = "headers_too_large"
 
 
 class MalformedBodyError(InvalidInputError):

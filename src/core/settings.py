@@ -71,6 +71,10 @@ class Settings(BaseSettings):
     max_in_flight: int = Field(
         256, ge=1, le=10_000, description="Most requests at work at once; as many more wait, for 0.1 s at most."
     )
+    head_timeout_s: float = Field(
+        4, ge=0.1, le=60, description="Longest time from the first byte of a request to the end of its headers."
+    )
+    body_timeout_s: float = Field(10, ge=0.1, le=300, description="Longest time from there to the end of its body.")
     key_requests_per_minute: int = Field(
         0, ge=0, le=1_000_000, description="Most requests of one API key to one process; 0: any number."
     )

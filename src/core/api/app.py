@@ -26,8 +26,8 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
     """Return the app for one service; apps with different settings can live in one process.
 
     `keys` are those of the settings unless given; none are asked for when the settings disable authentication.
-    `app.state` holds `readiness`, for whoever stops the process, and `metrics`, for whoever flushes them, and
-    `model_version`.
+    `app.state` holds what a server or an adapter needs besides: `readiness`, for whoever stops the process, `metrics`,
+    for whoever flushes them, `log`, `settings` and `model_version`.
     """
     documented = settings.docs != "off"
     app = FastAPI(
@@ -54,6 +54,8 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
     for path, (endpoint, method, _) in served.items():
         app.add_route(path, endpoint, methods=[method])
     app.state.readiness = routes.readiness
+    app.state.settings = settings
+    app.state.log = EventLog(settings.log_level)
     app.state.metrics = Metrics(settings.service_name)
     app.state.model_version = service.bundle.version
     document = build_document(service, settings, routes.schema)
@@ -62,7 +64,7 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
         RequestMiddleware,
         door=_door(settings, keys, routes, {path: scope for path, (_, _, scope) in served.items()}),
         endpoints={(path, method): endpoint for path, (endpoint, method, _) in served.items()},
-        log=EventLog(settings.log_level),
+        log=app.state.log,
         metrics=app.state.metrics,
         model_version=service.bundle.version,
     )

@@ -33,6 +33,11 @@ class Problem:
 _UNAVAILABLE = "The scorer is unavailable"
 
 PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
+    errors.MalformedRequestError: Problem(400, "bad_request", "Bad request", headers={"Connection": "close"}),
+    errors.RequestTimeoutError: Problem(408, "request_timeout", "Request timeout", headers={"Connection": "close"}),
+    errors.HeadTooLargeError: Problem(
+        431, "headers_too_large", "The headers are too large", headers={"Connection": "close"}
+    ),
     errors.MalformedBodyError: Problem(400, "invalid_json", "The body cannot be read"),
     errors.UnauthorizedError: Problem(401, "unauthorized", "Unauthorized", headers={"WWW-Authenticate": "ApiKey"}),
     errors.ForbiddenError: Problem(403, "forbidden", "Forbidden"),

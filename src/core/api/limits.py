@@ -11,6 +11,8 @@ from core.errors import BodyTooLargeError, UnsupportedMediaTypeError
 
 JSON = "application/json"
 CSV = "text/csv"
+ABORTED = "fraud_scoring.aborted"
+"""Under this a server notes in the scope why the rest of the body will never come: the error to answer with."""
 _LENGTH_DIGITS = 18
 _PLAIN = {JSON.encode("ascii"): JSON, CSV.encode("ascii"): CSV}
 
@@ -47,6 +49,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         The body is larger, by its declared length (then nothing is read) or by count.
     ClientDisconnect
         The caller went away.
+    RequestTimeoutError, MalformedRequestError
+        The server has given up waiting for the rest, or cannot read it.
     """
     declared = header_value(request.scope["headers"], b"content-length") or b""
     # Python refuses to convert thousands of digits, so the longest are not even tried.
@@ -59,6 +63,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         chunk = message.get("body", b"")
+        if ABORTED in request.scope:
+            raise request.scope[ABORTED]
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)

@@ -12,6 +12,9 @@ from core.api.errors import INTERNAL, JOB_PROBLEMS, PROBLEMS, problem_of, proble
 from core.errors import FieldIssue, FraudScoringError, InvalidTransactionError
 
 CONTRACT = {
+    "bad_request": 400,
+    "request_timeout": 408,
+    "headers_too_large": 431,
     "invalid_json": 400,
     "idempotency_key_missing": 400,
     "idempotency_key_invalid": 400,

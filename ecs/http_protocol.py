@@ -1,0 +1,157 @@
+"""HTTP/1.1 as uvicorn speaks it, for a world with slow and broken clients: deadlines, a limit on heads, one error form.
+
+Waiting costs nothing while requests come in one piece: a timer is started for those that do not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import time
+import uuid
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from core.api.admission import ARRIVED
+from core.api.errors import problem_response
+from core.api.limits import ABORTED
+from core.errors import FraudScoringError, HeadTooLargeError, MalformedRequestError, RequestTimeoutError
+from core.observability import LogFields
+from core.settings import Settings
+
+MAX_HEAD_BYTES = 32_768
+_LAST_WORDS_S = 2.0
+"""How long the app has to answer a request that is given up."""
+
+
+class _Stage(enum.Enum):
+    IDLE = enum.auto()
+    HEAD = enum.auto()
+    BODY = enum.auto()
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection. What is refused here is answered, logged and counted as the app does it."""
+
+    _stage = _Stage.IDLE
+    _head_bytes = 0
+    _deadline: asyncio.TimerHandle | None = None
+    _refusal: FraudScoringError | None = None
+    """Why nothing more is read from this connection."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        app: Any = self.config.app
+        self._settings: Settings = app.state.settings
+        # As long as between two requests; uvicorn itself would wait for the first byte for ever.
+        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refusal is not None:
+            return
+        if self._stage is not _Stage.BODY:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._stage is _Stage.HEAD and self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLargeError(f"The head of a request may have at most {MAX_HEAD_BYTES} bytes."))
+        elif self._deadline is None and self._is_incomplete():
+            self._wait()
+
+    def _is_incomplete(self) -> bool:
+        """Tell whether a request has begun and not ended; line breaks ahead of one begin it, too."""
+        return self._stage is not _Stage.IDLE or (self.timeout_keep_alive_task is None and self._is_answered())
+
+    def _is_answered(self) -> bool:
+        """Tell whether no request is at work."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is None or cycle.response_complete
+
+    def _note(self, name: str, value: object) -> None:
+        """Tell the app something about the request that is coming in."""
+        cast("dict[str, object]", self.scope)[name] = value
+
+    def on_message_begin(self) -> None:
+        self._stage = _Stage.HEAD
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        # Only who sent so much at once can have sent such a head: the sum is not worth its time otherwise.
+        if self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
+            self._refusal = HeadTooLargeError(f"The head of a request may have at most {MAX_HEAD_BYTES} bytes.")
+            raise self._refusal
+        super().on_headers_complete()
+        self._stage, self._head_bytes = _Stage.BODY, 0
+        self._stop_waiting()
+        self._note(ARRIVED, time.perf_counter())
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def on_message_complete(self) -> None:
+        self._stage = _Stage.IDLE
+        self._stop_waiting()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Called by uvicorn when its parser gives up."""
+        self._refuse(self._refusal or MalformedRequestError("The request is not readable HTTP/1.1."))
+
+    def _wait(self) -> None:
+        settings = self._settings
+        seconds = settings.body_timeout_s if self._stage is _Stage.BODY else settings.head_timeout_s
+        self._deadline = self.loop.call_later(seconds, self._give_up)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _give_up(self) -> None:
+        if self.flow.read_paused:  # then it is the client who waits for us
+            self._wait()
+        else:
+            self._refuse(RequestTimeoutError("The request did not arrive in time."))
+
+    def _refuse(self, error: FraudScoringError) -> None:
+        """End what is coming in: by the app where it knows of the request already, else from here."""
+        self._stop_waiting()
+        self._refusal = error
+        answered = self._is_answered()
+        if self._stage is _Stage.BODY and not answered:
+            self._note(ABORTED, error)
+            self.cycle.message_event.set()
+            self.loop.call_later(_LAST_WORDS_S, self.transport.close)
+        elif self._stage is _Stage.BODY:
+            self.transport.close()
+        elif answered:
+            self._answer(error)
+        else:  # an earlier request is being answered; its reply is the last one here
+            self.cycle.keep_alive = False
+
+    def _answer(self, error: FraudScoringError) -> None:
+        app: Any = self.config.app
+        request_id, state = uuid.uuid4().hex, app.state
+        response = problem_response(error, request_id)
+        headers = [
+            *self.server_state.default_headers,
+            *(header for header in response.raw_headers if header[0] != b"connection"),
+            (b"x-request-id", request_id.encode()),
+            (b"x-model-version", state.model_version.encode()),
+            (b"connection", b"close"),
+        ]
+        head = [STATUS_LINE[response.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
+        self.transport.write(b"".join([*head, b"\r\n", bytes(response.body)]))
+        self.transport.close()
+        fields: LogFields = {
+            "request_id": request_id,
+            "status": response.status_code,
+            "error_code": error.code,
+        }
+        state.log.info("request", **fields)
+        state.metrics.record_request(response.status_code, 0.0, fields)
