@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ from training.train import BASE_SCORE, Parameters, fit_features
 DEFAULT_PREFIX = "fraud-scoring/training"
 _EXIT_FAILED = 1
 _EXIT_CONFIGURATION = 2
-_GROWN_BY = ("max_depth", "eta", "subsample", "colsample_bytree", "min_child_weight")
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,8 @@ class Job:
 
 def hyperparameters(parameters: Parameters, seed: int) -> dict[str, str]:
     """Return what `fit_booster` gives XGBoost, for the built-in algorithm; all rounds, since it saves every tree."""
-    grown = {name: value for name, value in asdict(parameters).items() if name in _GROWN_BY}
     settings = {
-        **grown,
+        **parameters.grown_by(),
         "objective": "binary:logistic",
         "base_score": BASE_SCORE,
         "tree_method": "hist",

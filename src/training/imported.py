@@ -88,7 +88,7 @@ def fit_imported(content: bytes) -> FitModel:
         def cut(preprocessor: Preprocessor, stopping: EvaluationRows) -> xgb.Booster:
             return cut_to_best(load_booster(content, preprocessor.n_features), stopping, parameters)
 
-        model = model_around(cut, split, schema, prevalence)
+        model = model_around(cut, split, schema, prevalence, seed)
         on_progress(1.0)
         return model
 

@@ -59,6 +59,7 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
         },
         "booster": {**asdict(run.options.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
         "export_proof": asdict(run.proof),
+        "calibration_trials": {kind: asdict(trial) for kind, trial in run.model.calibration_trials.items()},
         "validation_metrics": point_values(run.validation),
         "cross_validation": {"folds": run.folds, "means": means(run.folds), "spread": spread(run.folds)},
         "reliability": {"holdout": reliability_curve(run.holdout), "validation": reliability_curve(run.validation)},

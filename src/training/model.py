@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import xgboost as xgb
 
-from core.calibration import PriorCorrection, Scores
+from core.calibration import Calibration, Scores
 from core.preprocessing import FeatureMatrix, FeatureSpec, FieldValues, Preprocessor
+from training.calibrate import CalibrationTrial, choose_calibration
 from training.data import Table
+from training.ensemble import average
 from training.evaluate import Scored
 from training.schema import TableSchema
 from training.split import Split
@@ -24,7 +26,8 @@ class FittedModel:
     schema: TableSchema
     features: tuple[FeatureSpec, ...]
     booster: xgb.Booster
-    calibration: PriorCorrection
+    calibration: Calibration
+    calibration_trials: dict[str, CalibrationTrial]
 
     def transform(self, values: FieldValues) -> FeatureMatrix:
         """Return what the booster sees, made by the very code that serves."""
@@ -49,19 +52,24 @@ def fit_model(
     seed: int,
     on_progress: Callable[[float], None] = lambda _: None,
 ) -> FittedModel:
-    """Fit preprocessing and booster on the training rows; the validation rows only say when to stop."""
+    """Fit preprocessing and boosters on the training rows; the validation rows say when to stop, and calibrate."""
 
     def fit(preprocessor: Preprocessor, stopping: EvaluationRows) -> xgb.Booster:
-        return fit_booster(
-            preprocessor.transform(split.train.values),
-            split.train.is_fraud,
-            stopping,
-            parameters,
-            seed,
-            lambda n_rounds: on_progress(n_rounds / parameters.max_rounds),
-        )
+        features = preprocessor.transform(split.train.values)
+        directions = parameters.directions(schema.feature_names)
+        boosters = []
+        for number in range(parameters.n_seeds):
 
-    model = model_around(fit, split, schema, prevalence)
+            def on_round(n_rounds: int, n_done: int = number) -> None:
+                on_progress((n_done + n_rounds / parameters.max_rounds) / parameters.n_seeds)
+
+            grown = fit_booster(
+                features, split.train.is_fraud, stopping, parameters, seed + number, on_round, directions
+            )
+            boosters.append(grown)
+        return average(boosters, stopping.features)
+
+    model = model_around(fit, split, schema, prevalence, seed)
     on_progress(1.0)
     return model
 
@@ -71,8 +79,12 @@ def model_around(
     split: Split,
     schema: TableSchema,
     prevalence: float,
+    seed: int,
 ) -> FittedModel:
-    """Return a model with the preprocessing and the prior correction of the training rows, whoever grew the booster."""
+    """Return a model with preprocessing of the training rows and calibration of the validation rows.
+
+    Whoever grew the booster: `booster_for` may have it from elsewhere.
+    """
     features = fit_features(split.train.values, schema)
     preprocessor = Preprocessor(schema.fields, features)
     stopping = EvaluationRows(
@@ -80,6 +92,7 @@ def model_around(
         split.validation.is_fraud,
         real_world_weights(split.validation, prevalence),
     )
-    factor = odds_factor(split.train.is_fraud, prevalence)
-    calibration = PriorCorrection(kind="prior_correction", odds_factor=factor)
-    return FittedModel(schema, features, booster_for(preprocessor, stopping), calibration)
+    booster = booster_for(preprocessor, stopping)
+    raw = Scored.of(raw_scores_of(booster, stopping.features), stopping.is_fraud, stopping.weights)
+    choice = choose_calibration(raw, odds_factor(split.train.is_fraud, prevalence), seed)
+    return FittedModel(schema, features, booster, choice.calibration, choice.trials)

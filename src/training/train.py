@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,6 +12,7 @@ import xgboost as xgb
 from core.calibration import Scores
 from core.preprocessing import FeatureMatrix, FeatureSpec, FieldValues, Standardise
 from training.arrays import Flags, Floats
+from training.errors import OptionError
 from training.evaluate import Scored, average_precision, curve_of
 from training.schema import TableSchema
 
@@ -33,18 +34,44 @@ class Parameters:
     subsample: float = 0.8
     colsample_bytree: float = 0.5
     min_child_weight: float = 1.0
+    reg_lambda: float = 1.0
     max_rounds: int = 800
     min_rounds: int = 100
     """Average precision over a few dozen frauds is noisy: without a floor, a lucky third tree can win, and then
     neither the ranking of the rest nor the probabilities are any good (seen in two of five folds)."""
     patience: int = 100
     """Rounds without a better average precision on the validation rows before growing stops."""
+    n_seeds: int = 1
+    """Boosters that differ by their seed alone, and whose margins are averaged."""
+    increasing: tuple[str, ...] = ()
+    """Features that may raise the score as they rise, and never lower it."""
+    decreasing: tuple[str, ...] = ()
 
-    def for_xgboost(self, seed: int) -> dict[str, Any]:
-        stopping = {"max_rounds", "min_rounds", "patience"}
-        grown = {key: value for key, value in asdict(self).items() if key not in stopping}
+    def directions(self, feature_names: Sequence[str]) -> tuple[int, ...]:
+        """Return 1, -1 or 0 for each feature, or nothing if no feature is held to a direction.
+
+        Raises
+        ------
+        OptionError
+            A name is no feature of the model, or is to rise and to fall.
+        """
+        named = {name: sign for sign, names in ((1, self.increasing), (-1, self.decreasing)) for name in names}
+        if unknown := sorted(set(named).difference(feature_names)):
+            raise OptionError(f"--increasing, --decreasing: the model has no feature {', '.join(unknown)}")
+        if both := sorted(set(self.increasing).intersection(self.decreasing)):
+            raise OptionError(f"--increasing, --decreasing: both are asked of {', '.join(both)}")
+        return tuple(named.get(name, 0) for name in feature_names) if named else ()
+
+    def grown_by(self) -> dict[str, float]:
+        """Return what XGBoost has too, by its names there."""
+        names = ("max_depth", "eta", "subsample", "colsample_bytree", "min_child_weight")
+        return {**{name: getattr(self, name) for name in names}, "lambda": self.reg_lambda}
+
+    def for_xgboost(self, seed: int, directions: tuple[int, ...] = ()) -> dict[str, Any]:
+        held = {"monotone_constraints": f"({','.join(map(str, directions))})"} if directions else {}
         return {
-            **grown,
+            **self.grown_by(),
+            **held,
             "objective": "binary:logistic",
             "base_score": BASE_SCORE,
             "tree_method": "hist",
@@ -103,6 +130,7 @@ def fit_booster(
     parameters: Parameters,
     seed: int,
     on_round: Callable[[int], None] = lambda _: None,
+    directions: tuple[int, ...] = (),
 ) -> xgb.Booster:
     """Grow trees until average precision, weighted to the real prevalence, no longer improves.
 
@@ -115,7 +143,7 @@ def fit_booster(
 
     stop = _StopAtBest(parameters, on_round)
     booster = xgb.train(
-        parameters.for_xgboost(seed),
+        parameters.for_xgboost(seed, directions),
         _matrix(features, is_fraud),
         parameters.max_rounds,
         evals=[(_matrix(stopping.features, stopping.is_fraud), "validation")],

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -6,6 +7,7 @@ import xgboost as xgb
 
 from core.preprocessing import Preprocessor
 from training.data import Table
+from training.errors import OptionError
 from training.model import fit_model
 from training.schema import CREDITCARD
 from training.split import Split
@@ -85,3 +87,40 @@ def test_raw_scores_of_agree_with_those_of_the_booster(run):
 
     assert np.abs(raw_scores_of(run.model.booster, features) - native).max() < 1e-6
     assert margins_of(run.model.booster, features).dtype == np.float32
+
+
+def test_fit_model_held_features_move_the_score_one_way_only(run):
+    """Without the constraints the same probes find steps the other way."""
+    sixty = Parameters(max_rounds=60, min_rounds=60)
+    free = fit_model(run.split, CREDITCARD, sixty, 0.05, seed=1)
+    held = fit_model(run.split, CREDITCARD, replace(sixty, increasing=("V4",), decreasing=("V14",)), 0.05, seed=1)
+    values = run.split.holdout.values[:200]
+
+    def steps(model, name):
+        column = CREDITCARD.field_names.index(name)
+        points = np.quantile(run.split.train.values[:, column], np.linspace(0, 1, 30))
+        probes = np.repeat(values, len(points), axis=0)
+        probes[:, column] = np.tile(points, len(values))
+        return np.diff(margins_of(model.booster, model.transform(probes)).reshape(len(values), -1), axis=1)
+
+    assert (steps(held, "V4") >= 0).all() and (steps(held, "V4") > 0).any()
+    assert (steps(held, "V14") <= 0).all() and (steps(held, "V14") < 0).any()
+    assert (steps(free, "V4") < 0).any() or (steps(free, "V14") > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        (Parameters(increasing=("Amont",)), "no feature Amont"),
+        (Parameters(decreasing=("Time",)), "no feature Time"),
+        (Parameters(increasing=("V1", "V2"), decreasing=("V2",)), "both are asked of V2"),
+    ],
+)
+def test_directions_of_no_feature_or_of_both_ways_are_refused(parameters, message):
+    with pytest.raises(OptionError, match=message):
+        parameters.directions(CREDITCARD.feature_names)
+
+
+def test_directions_without_any_leave_the_booster_as_it_was():
+    assert Parameters().directions(CREDITCARD.feature_names) == ()
+    assert "monotone_constraints" not in Parameters().for_xgboost(1)
