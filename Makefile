@@ -3,6 +3,9 @@
 #: PYTHON       the Python that .venv is built on, 3.10 to 3.13 (python3)
 #: PORT         the port of `make run` (8000)
 #: DATA         the transactions of `make train`, a CSV file, plain or gzipped
+#: FILE         the transactions of `make score`: .csv, .csv.gz, .jsonl or .parquet
+#: OUT          the folder for the result of `make score`
+#: SCORE_ARGS   more for `make score`, as in SCORE_ARGS='--carry transaction_id,shop'
 #: PYTEST_ARGS  more for pytest, as in PYTEST_ARGS='-k decision -x'
 #: BENCH_ARGS   more for `make bench`, as in BENCH_ARGS='--only http --rounds 3'
 #: ARCH         what `make build` builds for: x86_64 (the default) or arm64
@@ -46,6 +49,10 @@ doctor: venv-serve ## compare the SageMaker endpoint of .env with the bundle, an
 .PHONY: train
 train: data-given venv-train ## train models/creditcard on DATA
 	@$(python) -m training train "$(DATA)" --out models/creditcard
+
+.PHONY: score
+score: file-given venv-train ## score FILE into the folder OUT, however large it is
+	@$(python) -m core.jobs score "$(FILE)" --out "$(OUT)" $(SCORE_ARGS)
 
 ##@ Check
 
@@ -131,6 +138,10 @@ venv-serve venv-train venv-all venv-lock: venv-%:
 .PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver
 tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver: tool-%:
 	@sh scripts/tool.sh $*
+
+.PHONY: file-given
+file-given:
+	@$(if $(and $(FILE),$(OUT)),,$(error FILE or OUT is missing: make score FILE=path/to/transactions.csv OUT=scores))
 
 .PHONY: data-given
 data-given:

@@ -25,7 +25,7 @@ LAYERS = (
     ("core.jobs",),
     ("core.api",),
     ("core.bootstrap", "core.doctor"),
-    ("handlers", "ecs"),
+    ("handlers", "ecs", "core.jobs.__main__"),
 )
 """From the bottom up: a module imports from its own package and from lower layers only."""
 
@@ -38,6 +38,9 @@ ONLY_IN = {
     "boto3": ("core.scoring", "core.secrets_manager"),
     "botocore": ("core.scoring", "core.secrets_manager"),
     "pydantic_settings": ("core.settings",),
+    "sqlite3": ("core.jobs.local",),
+    "multiprocessing": ("core.jobs.local",),
+    "pyarrow": ("core.jobs.formats.parquet",),
 }
 """Who may import what: a library has one border."""
 
@@ -92,9 +95,9 @@ def is_in(module: str, package: str) -> bool:
 
 
 def layer_of(module: str) -> tuple[int, str] | None:
-    return next(
-        ((rank, package) for rank, layer in enumerate(LAYERS) for package in layer if is_in(module, package)), None
-    )
+    """Return the rank and the name of the narrowest package of `LAYERS` that the module is in."""
+    found = [(rank, package) for rank, layer in enumerate(LAYERS) for package in layer if is_in(module, package)]
+    return max(found, key=lambda each: len(each[1]), default=None)
 
 
 @pytest.mark.parametrize("module", [name for name in SHIPPED if name not in ("core", "handlers")])

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from fastapi import FastAPI
+from typing import TYPE_CHECKING
 
-from core.api.app import create_app
 from core.api.auth import ApiKeys
 from core.bundle import Bundle, load_bundle
 from core.observability import EventLog
@@ -12,6 +11,9 @@ from core.scoring.base import Scorer
 from core.secrets_manager import SecretsManagerKeys
 from core.service import ScoringService
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
 
 
 def build_service(settings: Settings) -> ScoringService:
@@ -75,4 +77,7 @@ def build_app(settings: Settings) -> FastAPI:
     StartupError
         The service cannot be built.
     """
+    # Here and not above: processes that only score build a service, and need no FastAPI.
+    from core.api.app import create_app
+
     return create_app(build_service(settings), settings, build_keys(settings))

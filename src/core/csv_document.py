@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -60,11 +60,11 @@ def read_csv(raw: bytes, schema: TransactionSchema, max_items: int) -> Transacti
         names = [name for name in header if name != ID_COLUMN]
         cells = [row[:column] + row[column + 1 :] for row in rows]
     if schema.stand_ins:
-        names, cells = _completed(names, cells, schema)
-    values = _numbers(cells)
+        names, cells = complete(names, cells, schema)
+    values = parse_numbers(cells)
     if values is not None:
         values = values[:, [names.index(name) for name in schema.names]]
-        if _in_range(values, schema) and all(len(each or "") <= MAX_ID_LENGTH for each in ids):
+        if in_range(values, schema) and all(len(each or "") <= MAX_ID_LENGTH for each in ids):
             return Transactions(ids, values)
     # Something is wrong with a cell: the model finds out what, and says it as it does for JSON.
     return schema.collect(_located_objects(ids, names, cells))
@@ -112,7 +112,7 @@ def _check_widths(rows: list[Row], width: int) -> None:
         raise InvalidTransactionError(issues)
 
 
-def _completed(names: Row, cells: list[Row], schema: TransactionSchema) -> tuple[Row, list[Row]]:
+def complete(names: Row, cells: list[Row], schema: TransactionSchema) -> tuple[Row, list[Row]]:
     """Write what stands for a missing value into empty cells and absent columns of optional fields."""
     absent = [name for name in schema.stand_ins if name not in names]
     names = [*names, *absent]
@@ -125,7 +125,7 @@ def _completed(names: Row, cells: list[Row], schema: TransactionSchema) -> tuple
     return names, cells
 
 
-def _numbers(cells: list[Row]) -> FieldValues | None:
+def parse_numbers(cells: Sequence[Sequence[str]]) -> FieldValues | None:
     """Return the cells as float64, or None when one is not a number."""
     lines = [",".join(row) for row in cells]
     text = ",".join(lines)
@@ -140,18 +140,19 @@ def _numbers(cells: list[Row]) -> FieldValues | None:
     return values if values.shape == (len(cells), len(cells[0])) else None
 
 
-def _in_range(values: FieldValues, schema: TransactionSchema) -> bool:
+def in_range(values: FieldValues, schema: TransactionSchema) -> bool:
+    """Tell whether every value is within the range of its field; shape (n, n_fields)."""
     return bool(((values >= schema.minimum) & (values <= schema.maximum)).all())
 
 
 def _located_objects(ids: list[str | None], names: Row, cells: list[Row]) -> Iterator[tuple[object, Location]]:
     for index, (transaction_id, row) in enumerate(zip(ids, cells, strict=True)):
         item: dict[str, object] = {ID_COLUMN: transaction_id}
-        item.update((name, _cell(cell)) for name, cell in zip(names, row, strict=True))
+        item.update((name, parse_cell(cell)) for name, cell in zip(names, row, strict=True))
         yield item, ("body", index)
 
 
-def _cell(cell: str) -> object:
+def parse_cell(cell: str) -> object:
     """Return the cell's number; what is not a number stays text, which the model refuses."""
     if not _NUMBERS.fullmatch(cell):
         return cell

@@ -10,7 +10,7 @@ import numpy as np
 from core.errors import FieldIssue, InvalidTransactionError, MalformedBodyError
 from core.transactions import UNKNOWN, Transactions, TransactionSchema
 
-UNREADABLE_NUMBER = "number_too_long"
+UNREADABLE = "unreadable_value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def validate_rows(items: Iterable[object], schema: TransactionSchema) -> tuple[T
             except InvalidTransactionError as error:
                 fault = fault_of(error.issues[0])
             except MalformedBodyError:
-                fault = UNREADABLE_NUMBER
+                fault = UNREADABLE
             else:
                 ids += row.ids
                 values.append(row.values)

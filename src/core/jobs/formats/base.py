@@ -11,6 +11,7 @@ from core.jobs.rows import Rows
 from core.transactions import TransactionSchema
 
 ROWS_PER_CHUNK = 20_000
+LINE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ChunkLimits:
     rows: int = ROWS_PER_CHUNK
     n_bytes: int = 32 << 20
     """Bytes of the rows, decompressed; the last row may go beyond."""
-    line_bytes: int = 64 << 10
+    line_bytes: int = LINE_BYTES
     """Longest line that is read; the rest of a longer one is passed over, and its row rejected."""
 
 

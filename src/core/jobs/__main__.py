@@ -1,0 +1,146 @@
+"""`python -m core.jobs score FILE --out DIR`: a file of any size becomes scores, without a server."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import get_args
+
+from core.bootstrap import build_service
+from core.bundle import load_bundle
+from core.errors import JobFailedError, StartupError
+from core.jobs.formats.base import ROWS_PER_CHUNK, ChunkLimits
+from core.jobs.formats.choice import guess_format
+from core.jobs.local.folders import version_of
+from core.jobs.local.run import Run, digest_of, finished, score_file
+from core.jobs.progress import ProgressLine
+from core.jobs.records import RESULT_COLUMNS, FormatName, JobOptions
+from core.jobs.results import MANIFEST, ResultManifest
+from core.settings import load_settings
+from core.transactions import TransactionSchema
+
+EXIT_FAILED, EXIT_CONFIGURATION, EXIT_INTERRUPTED = 1, 2, 130
+_EPILOG = f"""\
+DIR gets parts of at most {ROWS_PER_CHUNK} rows in the format of FILE, in its order, and {MANIFEST}, which is written
+last: without it there is no result. Each row has the columns carried through, and {", ".join(RESULT_COLUMNS)}.
+A row that cannot be scored keeps its place, and its status says why.
+
+Ctrl-C, or a kill, loses no part that is written: the same command goes on from there.
+
+exit codes: 0 done; 1 the file cannot be scored, or could not this time; 2 wrong usage or configuration; 130 Ctrl-C
+"""
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m core.jobs", description="Score files of transactions.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    score = commands.add_parser(
+        "score",
+        help="score a file into a folder",
+        description="Score each row of FILE with the model of the settings, on all cores.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    score.add_argument("file", type=Path, metavar="FILE", help=".csv, .csv.gz, .jsonl or .parquet")
+    score.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the result")
+    score.add_argument(
+        "--carry", metavar="COLUMNS", help="columns to carry through, separated by commas (transaction_id, if any)"
+    )
+    score.add_argument("--format", choices=get_args(FormatName), help="of FILE (by its name)")
+    score.add_argument("--workers", type=_positive, default=_cores(), metavar="N", help="processes (one a core)")
+    score.add_argument(
+        "--rows-per-part", type=_positive, default=ROWS_PER_CHUNK, metavar="N", help=f"({ROWS_PER_CHUNK})"
+    )
+    score.add_argument("--patience", type=float, default=600.0, metavar="SECONDS",
+                       help="how long to wait for a scorer that gives no scores (600)")  # fmt: skip
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Score, and show how it goes; return the exit code."""
+    asked = _arguments().parse_args(arguments)
+    line = ProgressLine(sys.stderr)
+    try:
+        run = _plan(asked)
+        manifest = _finished(run)
+        if manifest is None:
+            manifest = score_file(run, lambda done: line.show(done.counts.read, done.share), lambda: None)
+    except StartupError as error:
+        sys.stderr.write(f"score: {error}\n")
+        return EXIT_CONFIGURATION
+    except JobFailedError as error:
+        line.close()
+        sys.stderr.write(f"score: {error.job_code}: {error}\n")
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        line.close()
+        sys.stderr.write("score: stopped; the same command goes on from here\n")
+        return EXIT_INTERRUPTED
+    line.close()
+    counts = manifest.counts
+    sys.stdout.write(
+        f"{counts.read:,} rows: {counts.scored:,} scored, {counts.rejected:,} rejected; "
+        f"{len(manifest.parts)} parts in {run.out}\n"
+    )
+    return 0
+
+
+def _plan(asked: argparse.Namespace) -> Run:
+    """Return the run that the arguments and the settings ask for.
+
+    Raises
+    ------
+    StartupError, JobFailedError
+    """
+    if not asked.file.is_file():
+        raise JobFailedError("input_missing", f"there is no file {asked.file}")
+    format_name = asked.format or guess_format(asked.file)
+    if format_name is None:
+        raise JobFailedError("unknown_format", f"the name of the file does not tell its format: give --format "
+                             f"{', '.join(get_args(FormatName))}")  # fmt: skip
+    # It serves nobody, and so needs no key; and it can wait for the endpoint, rather than make do with less.
+    settings = load_settings(Path(".env"), auth_disabled=True, scorer_fallback="none")
+    bundle = load_bundle(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
+    return Run(
+        source=asked.file.resolve(),
+        version=version_of(asked.file),
+        format=format_name,
+        options=JobOptions(carry=tuple(asked.carry.split(",")) if asked.carry else None),
+        out=asked.out,
+        build_service=build_service,
+        settings=settings,
+        schema=TransactionSchema(bundle.manifest.fields),
+        bundle_sha256=bundle.digest,
+        model_version=bundle.version,
+        n_workers=asked.workers,
+        patience_s=asked.patience,
+        limits=ChunkLimits(rows=asked.rows_per_part),
+    )
+
+
+def _finished(run: Run) -> ResultManifest | None:
+    """Return the manifest that is there already, if there is one; it must be what the run would give."""
+    manifest = finished(run.out)
+    if manifest is None:
+        return None
+    if (manifest.input.sha256, manifest.bundle_sha256) != (digest_of(run.source), run.bundle_sha256):
+        raise JobFailedError("result_exists", f"{run.out} holds the result of another file or model")
+    return manifest
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("should be 1 or more")
+    return number
+
+
+def _cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
