@@ -61,7 +61,7 @@ test: venv-all ## run the tests, all but the end-to-end ones
 	@$(python) -m pytest -m "not e2e and not soak" $(PYTEST_ARGS)
 
 .PHONY: e2e
-e2e: venv-all tool-sam tool-aws ## run the end-to-end tests, with Docker
+e2e: venv-all tool-sam tool-aws tool-cyclonedx ## run the end-to-end tests, with Docker
 	@$(python) -m pytest -m e2e $(PYTEST_ARGS)
 
 .PHONY: lint
@@ -76,6 +76,14 @@ types: venv-all ## check the types, strictly
 .PHONY: validate
 validate: venv-serve tool-sam tool-cfn-lint tool-checkov tool-hadolint ## check the templates and the Dockerfile
 	@$(python) scripts/check_templates.py
+
+.PHONY: audit
+audit: venv-all ## look up the locked packages in the advisories of the package index
+	@$(python) scripts/audit.py
+
+.PHONY: sbom
+sbom: venv-serve tool-cyclonedx ## write build/sbom.cdx.json: what ships, with licences, as CycloneDX
+	@$(python) scripts/sbom.py
 
 .PHONY: bench
 bench: venv-all tool-tutorial tool-bentoml tool-mlserver ## measure the service beside a bare server and its peers
@@ -135,8 +143,8 @@ clean: ## remove .venv, .tools, build folders and caches; never .env or models/
 venv-serve venv-train venv-all venv-lock: venv-%:
 	@sh scripts/venv.sh $*
 
-.PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver
-tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-tutorial tool-bentoml tool-mlserver: tool-%:
+.PHONY: tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-cyclonedx tool-tutorial tool-bentoml tool-mlserver
+tool-aws tool-sam tool-cfn-lint tool-checkov tool-hadolint tool-cyclonedx tool-tutorial tool-bentoml tool-mlserver: tool-%:
 	@sh scripts/tool.sh $*
 
 .PHONY: file-given
