@@ -12,17 +12,19 @@ import typer
 from core.bundle import load_bundle
 from core.errors import FraudScoringError
 from training import options
+from training.columns import load_columns
 from training.costs import AssumedCosts
-from training.data import read_data
+from training.data import open_data, read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
 from training.events import sample_events
+from training.options import SplitBy
 from training.pipeline import train_bundle
 from training.run import DEFAULT_SEED, Options
 from training.schema import CREDITCARD
 from training.simulate import SHIPPED_PARAMETERS, fit_simulator, load_simulator
 from training.split import N_FIFTHS, split_table
-from training.terminal import ERRORS, OUTPUT, print_summary, progress
+from training.terminal import ERRORS, OUTPUT, print_data_report, print_summary, progress
 from training.thresholds_command import thresholds
 from training.weighting import CREDITCARD_PREVALENCE
 
@@ -33,25 +35,30 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-DataArgument = Annotated[
-    Path, typer.Argument(metavar="DATA", help="CSV file, plain or gzipped: Time, V1 to V28, Amount, Class.")
-]
 RotationsOption = Annotated[
     int, typer.Option(min=1, max=N_FIFTHS, help="How many fifths to hold out in turn, to see what one split hides.")
 ]
 NoticeOption = Annotated[
-    str,
+    str | None,
     typer.Option(
         show_default=False,
-        help="Origin and licence of the data, for the model card. Default: those of the public data set.",
+        help="Origin and licence of the data, for the model card. Default: what the columns file says, or those of "
+        "the public data set.",
     ),
 ]
 
 
 @app.command()
 def train(
-    data: DataArgument,
+    data: options.Data,
     out: options.OutDirectory,
+    columns: options.ColumnsFile = None,
+    target: options.Target = None,
+    amount: options.Amount = None,
+    time: options.Time = None,
+    weight: options.Weight = None,
+    features: options.Features = None,
+    split: options.SplitOption = SplitBy.random,
     seed: options.Seed = DEFAULT_SEED,
     name: Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")] = "creditcard",
     version: Annotated[str | None, typer.Option(help="Version of the model. Default: NAME-2026.11.1.")] = None,
@@ -64,17 +71,19 @@ def train(
     ),
     review: Annotated[float, typer.Option(min=0, help="Cost of one review.")] = AssumedCosts.review,
     rotations: RotationsOption = N_FIFTHS,
-    notice: NoticeOption = CREDITCARD.notice,
+    notice: NoticeOption = None,
 ) -> None:
     """Train a model on DATA and write a verified bundle to DIR.
 
     The file may have one more column, uniform_random: 1 marks the legitimate rows that are a uniform sample
     of all. Then only those, and all frauds, count in figures, weighted to the real prevalence.
     """
+    asked = load_columns(columns, target=target, amount=amount, time=time, weight=weight, features=features)
     chosen = Options(
         name=name,
         version=version or f"{name}-2026.11.1",
         notice=notice,
+        split=split.value,
         seed=seed,
         prevalence=prevalence,
         n_rotations=rotations,
@@ -82,11 +91,11 @@ def train(
     )
     with progress() as on_progress:
         on_progress("data", 0.0)
-        data_file = read_data(data, CREDITCARD)
+        data_file, schema = open_data(data, asked)
         on_progress("data", 1.0)
-        bundle = train_bundle(data_file, CREDITCARD, chosen, out, on_progress)
-    if data_file.ignored_columns:
-        OUTPUT.print(f"Columns not used: {', '.join(data_file.ignored_columns)}", markup=False)
+    print_data_report(data_file, schema)
+    with progress() as on_progress:
+        bundle = train_bundle(data_file, schema, chosen, out, on_progress)
     print_summary(bundle, out)
 
 
@@ -126,7 +135,7 @@ def events(
 
 @app.command("fit-simulator")
 def fit_simulator_command(
-    data: DataArgument,
+    data: options.Data,
     out: Annotated[Path, typer.Option(metavar="FILE", help="The simulator's parameters.")] = SHIPPED_PARAMETERS,
     seed: options.Seed = DEFAULT_SEED,
 ) -> None:

@@ -11,7 +11,7 @@ from training.evaluate import point_values
 from training.model import fit_model
 from training.run import Options
 from training.schema import TableSchema
-from training.split import N_FIFTHS, split_table
+from training.split import N_WINDOWS, split_table
 
 FoldFigures = list[dict[str, float]]
 
@@ -24,12 +24,13 @@ def cross_validate(
     Every model is fitted, stopped and calibrated without its own holdout.
     """
     folds = []
-    for rotation in range(options.n_rotations):
-        split = split_table(table, schema, options.seed, rotation)
+    n_rotations = options.n_rotations if options.split == "random" else min(options.n_rotations, N_WINDOWS)
+    for rotation in range(n_rotations):
+        split = split_table(table, schema, options.seed, rotation, options.split)
         model = fit_model(split, schema, options.parameters, prevalence, options.seed)
         figures = point_values(model.score(split.holdout, prevalence))
         folds.append({"n_frauds": int(split.holdout.is_fraud.sum()), **figures})
-        on_progress((rotation + 1) / N_FIFTHS)
+        on_progress((rotation + 1) / n_rotations)
     on_progress(1.0)
     return folds
 

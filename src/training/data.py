@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import io
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +11,14 @@ import numpy as np
 import pandas as pd
 
 from core.preprocessing import FieldValues
-from training.arrays import Flags, Rows
+from training.arrays import Flags, Floats, Rows
+from training.columns import Columns, TimeColumn, is_field_name
 from training.errors import DataError
-from training.schema import TableSchema
+from training.findings import Findings, judge_cells, judge_classes, judge_features, judge_values, to_numbers
+from training.schema import CREDITCARD, CREDITCARD_WITHOUT_TIME, TableSchema
+from training.sources import Source, read_source
 
-MIN_FRAUDS = 20
-MIN_LEGITIMATE = 100
-"""With fewer, a split of three parts leaves nothing to choose a threshold with."""
-
-_GZIP_MAGIC = b"\x1f\x8b"
+_LABELS = {"true": "1", "false": "0"}
 
 
 @dataclass(frozen=True)
@@ -33,25 +30,35 @@ class Table:
     is_fraud: Flags
     is_uniform: Flags
     """Legitimate rows that are a uniform sample of all legitimate ones. Frauds are all there, and not marked."""
+    given_weights: Floats | None = None
+    """How many real transactions each row stands for, if the table says so."""
 
     def __len__(self) -> int:
         return len(self.is_fraud)
 
     def take(self, rows: Rows) -> Table:
         """Return the given rows, in the given order."""
-        return Table(self.values[rows], self.is_fraud[rows], self.is_uniform[rows])
+        weights = None if self.given_weights is None else self.given_weights[rows]
+        return Table(self.values[rows], self.is_fraud[rows], self.is_uniform[rows], weights)
+
+    @property
+    def weights(self) -> Floats:
+        """The given weights, or 1 for every row."""
+        return np.ones(len(self)) if self.given_weights is None else self.given_weights
 
     def digest(self) -> str:
-        """Return the sha256 of the rows in order: little-endian float64 values, then one byte for each flag."""
+        """Return the sha256 of the rows in order: little-endian float64 values, a byte for each flag, the weights."""
         sha = hashlib.sha256(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         sha.update(self.is_fraud.tobytes())
         sha.update(self.is_uniform.tobytes())
+        if self.given_weights is not None:
+            sha.update(np.ascontiguousarray(self.given_weights, dtype="<f8").tobytes())
         return sha.hexdigest()
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A table with what is to be recorded of the file it came from."""
+    """A table with what is to be recorded of the file, or files, it came from."""
 
     table: Table
     sha256: str
@@ -60,95 +67,122 @@ class DataFile:
     """Exact copies of earlier rows, which were dropped."""
     has_uniform_column: bool
     ignored_columns: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    """What is odd about the table, but forbids nothing."""
+    n_files: int = 1
 
 
-def read_data(path: Path, schema: TableSchema) -> DataFile:
-    """Read a CSV file, plain or gzipped, whose header names the columns of `schema`.
+def open_data(data: Path | str | Sequence[Path | str], columns: Columns | None) -> tuple[DataFile, TableSchema]:
+    """Read a table and find out its schema: as `columns` say, else that of the public data set.
+
+    Raises
+    ------
+    DataError, OptionError
+        The table cannot be read or trained on; the error lists every problem found.
+    """
+    source = read_source(data)
+    if columns is None:
+        has_time = "Time" in source.frame.columns or "V1" not in source.frame.columns
+        schema = CREDITCARD if has_time else CREDITCARD_WITHOUT_TIME
+        return _judged(source, schema, Findings()), schema
+    source, columns = _with_seconds(source, columns)
+    found = Findings()
+    schema = columns.table_schema(_numeric_columns(source.frame, columns, found))
+    return _judged(source, schema, found), schema
+
+
+def read_data(data: Path | str | Sequence[Path | str], schema: TableSchema) -> DataFile:
+    """Read a table with the columns of `schema`.
 
     Raises
     ------
     DataError
-        The file cannot be read or trained on; the error lists every problem found.
+        The table cannot be read or trained on; the error lists every problem found.
     """
-    content = _read_bytes(path)
-    frame = _parse(path, content)
-    has_uniform = schema.uniform_column in frame.columns
-    wanted = [*schema.field_names, schema.label_column, *([schema.uniform_column] if has_uniform else [])]
-    if missing := [name for name in wanted if name not in frame.columns]:
-        raise DataError(path, [f"missing columns: {', '.join(missing)}"])
-    if problems := _cell_problems(frame[wanted]):
-        raise DataError(path, problems)
-    numbers = frame[wanted].astype("float64")
-    if problems := _value_problems(numbers, schema):
-        raise DataError(path, problems)
+    return _judged(read_source(data), schema, Findings())
+
+
+def _judged(source: Source, schema: TableSchema, found: Findings) -> DataFile:
+    has_uniform = schema.uniform_column in source.frame.columns
+    wanted = [*schema.field_names, schema.label_column]
+    wanted += [name for name in (schema.uniform_column,) if name is not None and has_uniform]
+    wanted += [name for name in (schema.weight_column,) if name is not None]
+    if missing := [name for name in wanted if name not in source.frame.columns]:
+        found.problems.append(f"missing columns: {', '.join(missing)}")
+    frame = source.frame[[name for name in dict.fromkeys(wanted) if name not in missing]]
+    numbers = _numbers(frame, schema)
+    clean = judge_cells(frame, numbers, schema, found)
+    if not missing:
+        judge_values(numbers, clean, schema, found)
+    _stop_at(found, source)
     distinct = numbers.drop_duplicates()
     table = _to_table(distinct, schema)
-    if problems := _amount_problems(table):
-        raise DataError(path, problems)
+    judge_classes(table.is_fraud, table.is_uniform, found)
+    _stop_at(found, source)
+    judge_features(distinct, table.is_fraud, schema, found)
+    _stop_at(found, source)
     return DataFile(
         table=table,
-        sha256=hashlib.sha256(content).hexdigest(),
+        sha256=source.sha256,
         n_rows=len(frame),
         n_duplicates=len(frame) - len(distinct),
         has_uniform_column=has_uniform,
-        ignored_columns=tuple(str(name) for name in frame.columns if name not in wanted),
+        ignored_columns=tuple(str(name) for name in source.frame.columns if name not in wanted),
+        warnings=tuple(found.warnings),
+        n_files=source.n_files,
     )
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise DataError(path, [error.strerror or "cannot be read"]) from error
+def _stop_at(found: Findings, source: Source) -> None:
+    if found.problems:
+        raise DataError(source.label, found.problems)
 
 
-def _parse(path: Path, content: bytes) -> pd.DataFrame:
-    try:
-        text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-        # As text: not every version of pandas reads a number as the double nearest to it.
-        return pd.read_csv(io.BytesIO(text), dtype=str)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(path, ["not a whole gzip file"]) from error
-    except ValueError as error:  # also pandas' ParserError and EmptyDataError, and UnicodeDecodeError
-        raise DataError(path, [f"not a CSV file: {str(error).splitlines()[0]}"]) from error
+def _numbers(frame: pd.DataFrame, schema: TableSchema) -> pd.DataFrame:
+    columns = {name: frame[name] for name in frame.columns}
+    if (label := columns.get(schema.label_column)) is not None:
+        columns[schema.label_column] = label.astype(object).map(lambda cell: _LABELS.get(str(cell).lower(), cell))
+    numbers: pd.DataFrame = pd.DataFrame(
+        {name: to_numbers(column) for name, column in columns.items()}, index=frame.index
+    )
+    return numbers
 
 
-def _cell_problems(frame: pd.DataFrame) -> list[str]:
-    """Every cell must hold a finite number."""
-    problems = []
-    for name in frame.columns:
-        numbers = _to_numbers(frame[name])
-        empty = frame[name].isna()
-        if n_words := int((numbers.isna() & ~empty).sum()):
-            problems.append(f"{name}: {n_words} cells are not numbers")
-        if n_empty := int(empty.sum()):
-            problems.append(f"{name}: {n_empty} cells are empty or NaN")
-        if n_infinite := int(np.isinf(numbers).sum()):
-            problems.append(f"{name}: {n_infinite} cells are infinite")
-    return problems
+def _numeric_columns(frame: pd.DataFrame, columns: Columns, found: Findings) -> list[str]:
+    """Return the columns that can be features, and warn of those that cannot; asked only if none are named."""
+    if columns.features is not None:
+        return []
+    chosen = []
+    for name in (str(each) for each in frame.columns):
+        if name in columns.used:
+            continue
+        numbers = to_numbers(frame[name])
+        if (numbers.isna() & frame[name].notna()).any() or numbers.isna().all():
+            found.warnings.append(f"{name}: not numbers; left out")
+        elif numbers.min() == numbers.max():
+            found.warnings.append(f"{name}: every row has the same value; left out")
+        elif not is_field_name(name):
+            found.warnings.append(f"{name}: no request could have a field of this name; left out")
+        else:
+            chosen.append(name)
+    return chosen
 
 
-def _to_numbers(column: pd.Series) -> pd.Series:
-    try:
-        return column.astype("float64")
-    except ValueError:
-        return pd.to_numeric(column, errors="coerce")
-
-
-def _value_problems(numbers: pd.DataFrame, schema: TableSchema) -> list[str]:
-    problems = []
-    if numbers.empty:
-        return ["no rows"]
-    for field in schema.fields:
-        column = numbers[field.name]
-        if n_outside := int(((column < field.minimum) | (column > field.maximum)).sum()):
-            problems.append(f"{field.name}: {n_outside} values outside {field.minimum:g} to {field.maximum:g}")
-        if column.min() == column.max():
-            problems.append(f"{field.name}: every row has the same value")
-    for name in numbers.columns[len(schema.fields) :]:
-        if n_other := int((~numbers[name].isin((0.0, 1.0))).sum()):
-            problems.append(f"{name}: {n_other} values are neither 0 nor 1")
-    return problems
+def _with_seconds(source: Source, columns: Columns) -> tuple[Source, Columns]:
+    """Turn dates and times of day in the time column into Unix seconds, which is what requests then hold."""
+    time = columns.time
+    if time is None or time.column not in source.frame.columns:
+        return source, columns
+    cells = source.frame[time.column]
+    if to_numbers(cells).notna().any() and not pd.api.types.is_datetime64_any_dtype(cells):
+        return source, columns
+    moments = pd.to_datetime(cells, utc=True, errors="coerce", format="ISO8601")
+    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    if moments.isna().all():
+        return source, columns
+    frame = source.frame.assign(**{time.column: seconds.where(moments.notna(), cells.astype(object))})
+    meaning = TimeColumn(column=time.column, zero="midnight", utc_offset_hours=time.utc_offset_hours)
+    return Source(source.label, frame, source.sha256, source.n_files), columns.model_copy(update={"time": meaning})
 
 
 def _to_table(numbers: pd.DataFrame, schema: TableSchema) -> Table:
@@ -158,14 +192,5 @@ def _to_table(numbers: pd.DataFrame, schema: TableSchema) -> Table:
     else:
         is_uniform = np.ones(len(numbers), dtype=np.bool_)
     values = np.ascontiguousarray(numbers[list(schema.field_names)].to_numpy(dtype=np.float64))
-    return Table(values, is_fraud, is_uniform & ~is_fraud)
-
-
-def _amount_problems(table: Table) -> list[str]:
-    problems = []
-    n_frauds, n_uniform = int(table.is_fraud.sum()), int(table.is_uniform.sum())
-    if n_frauds < MIN_FRAUDS:
-        problems.append(f"{n_frauds} frauds: at least {MIN_FRAUDS} distinct ones are needed")
-    if n_uniform < MIN_LEGITIMATE:
-        problems.append(f"{n_uniform} uniformly sampled legitimate rows: at least {MIN_LEGITIMATE} are needed")
-    return problems
+    weights = None if schema.weight_column is None else numbers[schema.weight_column].to_numpy(np.float64)
+    return Table(values, is_fraud, is_uniform & ~is_fraud, weights)

@@ -13,7 +13,7 @@ class TrainingError(Exception):
 class DataError(TrainingError):
     """A data file cannot be trained on."""
 
-    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+    def __init__(self, path: Path | str, problems: Sequence[str]) -> None:
         self.problems = tuple(problems)
         if len(self.problems) == 1:
             super().__init__(f"{path}: {self.problems[0]}")
@@ -23,6 +23,10 @@ class DataError(TrainingError):
 
 class OptionError(TrainingError):
     """An option has a value that cannot be used."""
+
+
+class SplitError(TrainingError):
+    """A table cannot be divided as asked."""
 
 
 class OutputError(TrainingError):

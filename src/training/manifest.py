@@ -21,6 +21,10 @@ from training.split import SHARES
 from training.typical import explanation
 
 _LIBRARIES = ("matplotlib", "numpy", "onnx", "onnxmltools", "onnxruntime", "pandas", "scikit-learn")
+_SPLITS = {
+    "random": "random, stratified by label, uniform_random and difficulty; rows with equal features share a part",
+    "out-of-time": "by time, training first and holdout last; rows with features of an earlier part are left out",
+}
 
 
 def make_manifest(run: TrainingRun) -> dict[str, Any]:
@@ -44,16 +48,27 @@ def make_manifest(run: TrainingRun) -> dict[str, Any]:
 
 def _describe_training(run: TrainingRun) -> dict[str, Any]:
     return {
-        "notice": run.options.notice,
+        "notice": run.options.notice or run.schema.notice,
         "seed": run.options.seed,
         "data": {
             "sha256": run.data.sha256,
             "rows": run.data.n_rows,
             "exact_duplicates_dropped": run.data.n_duplicates,
             "has_uniform_column": run.data.has_uniform_column,
+            "files": run.data.n_files,
+            "warnings": list(run.data.warnings),
+        },
+        "columns": {
+            "target": run.schema.label_column,
+            "amount": run.schema.amount_field,
+            "time": run.schema.time_field,
+            "weight": run.schema.weight_column,
+            "uniform": run.schema.uniform_column,
         },
         "split": {
-            "kind": "random, stratified by label, uniform_random and difficulty; rows with equal features share a part",
+            "kind": _SPLITS[run.split.kind],
+            "by": run.split.kind,
+            "rows_dropped_as_known_from_an_earlier_part": run.split.n_dropped,
             "rows_grouped_with_an_equal_one": run.split.n_grouped,
             "parts": {name: {"share": SHARES[name], **_count(part)} for name, part in run.split.parts().items()},
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -77,4 +78,20 @@ ReviewsPerDay = Annotated[
 TransactionsPerDay = Annotated[
     float | None,
     typer.Option(min=1, help="Transactions a day: turns shares into numbers a day.", show_default=False),
+]
+
+
+class SplitBy(str, Enum):
+    """How rows are divided; an enumeration, as typer of Python 3.10 wants it."""
+
+    random = "random"
+    out_of_time = "out-of-time"
+
+
+SplitOption = Annotated[
+    SplitBy,
+    typer.Option(
+        "--split",
+        help="random: stratified. out-of-time: train on what came first, hold out what came last, by the time column.",
+    ),
 ]

@@ -78,7 +78,8 @@ def train(
 ) -> TrainingRun:
     """Split, fit, export, choose thresholds on the validation rows, and only then look at the holdout."""
     prevalence = real_prevalence(data, options.prevalence)
-    split = split_table(data.table, schema, options.seed)
+    split = split_table(data.table, schema, options.seed, kind=options.split)
+    schema = schema.with_stand_ins(split.stand_ins)
     model = fit(split, schema, options.parameters, prevalence, options.seed, partial(on_progress, "trees"))
     onnx_model = export_onnx(model.booster)
     validation = model.score(split.validation, prevalence)

@@ -17,7 +17,7 @@ from training.export import ExportProof
 from training.model import FittedModel
 from training.policies import Stream
 from training.schema import TableSchema
-from training.split import N_FIFTHS, Split
+from training.split import N_FIFTHS, Split, SplitKind
 from training.train import Parameters
 
 DEFAULT_SEED = 2026
@@ -30,10 +30,12 @@ class Options:
 
     name: str
     version: str
-    notice: str
+    notice: str | None = None
+    """Origin and licence of the data; None: what the schema says."""
     seed: int = DEFAULT_SEED
     prevalence: float | None = None
     costs: AssumedCosts = field(default_factory=AssumedCosts)
+    split: SplitKind = "random"
     n_rotations: int = N_FIFTHS
     """How many fifths of the rows are held out in turn."""
     parameters: Parameters = field(default_factory=Parameters)

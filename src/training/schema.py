@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from core.preprocessing import FieldSpec
 
 LARGEST_VALUE = 1e30
 """Far above any amount, far below the overflow of float32 after scaling."""
+DAY_S = 86_400
+
+
+@dataclass(frozen=True)
+class TimeMeaning:
+    """What a number in the time column says."""
+
+    unit_s: float = 1.0
+    starts_at_midnight: bool = False
+    """Whether zero is a midnight; else the time of day cannot be known."""
+    offset_s: float = 0.0
+    """Added, in seconds, before the time of day is taken."""
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Which optional steps of preprocessing are taken; the default is the simplest."""
+
+    log_amounts: bool = False
+    """Signed log1p of each amount, before it is standardised."""
+    clip: bool = False
+    """Every feature is kept within the range of the training rows."""
+    time_of_day: bool = False
+    """Sine and cosine of the time of day, as two more features."""
+    missing_below: bool = False
+    """A value below all others stands for a missing one, in place of the median."""
+    raw_time: bool = False
+    """The time column itself. Only ever tried, to show what it would have seemed to gain."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +52,16 @@ class TableSchema:
     money_fields: frozenset[str] = frozenset()
     amount_field: str = "Amount"
     label_column: str = "Class"
-    uniform_column: str = "uniform_random"
+    uniform_column: str | None = "uniform_random"
     """Optional column: 1 marks the legitimate rows that are a uniform sample of all legitimate rows."""
+    time_field: str | None = "Time"
+    """The field that orders the rows in time."""
+    time: TimeMeaning = TimeMeaning()
+    weight_column: str | None = None
+    """Optional column: how many real transactions a row stands for."""
+    optional_fields: frozenset[str] = frozenset()
+    """Fields that a caller may leave out."""
+    plan: FeaturePlan = FeaturePlan()
 
     @property
     def field_names(self) -> tuple[str, ...]:
@@ -34,6 +71,16 @@ class TableSchema:
     def feature_columns(self) -> list[int]:
         """Positions of the features among the fields."""
         return [self.field_names.index(name) for name in self.feature_names]
+
+    @property
+    def time_column(self) -> int | None:
+        """Position of the time among the fields."""
+        return None if self.time_field is None else self.field_names.index(self.time_field)
+
+    def with_stand_ins(self, stand_ins: Mapping[str, float]) -> TableSchema:
+        """Return the schema with what stands for a missing value of each optional field."""
+        fields = (each.model_copy(update={"if_missing": stand_ins.get(each.name)}) for each in self.fields)
+        return replace(self, fields=tuple(fields))
 
     @property
     def amount_column(self) -> int:
@@ -86,3 +133,6 @@ CREDITCARD = TableSchema(
     money_fields=frozenset({"Amount"}),
 )
 """The public "Credit Card Fraud Detection" data set of the Machine Learning Group of ULB."""
+
+CREDITCARD_WITHOUT_TIME = replace(CREDITCARD, fields=CREDITCARD.fields[1:], time_field=None)
+"""The same as OpenML hands it out: there `Time` is marked as a column to be ignored."""

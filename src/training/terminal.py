@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,8 +11,10 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 
 from core.bundle import Bundle
+from training.data import DataFile
 from training.pipeline import OnProgress
 from training.policies import rule_in_words
+from training.schema import TableSchema
 
 OUTPUT = Console()
 ERRORS = Console(stderr=True)
@@ -31,6 +33,37 @@ def progress() -> Iterator[OnProgress]:
             bars.update(tasks[step], completed=share)
 
         yield show
+
+
+def print_data_report(data: DataFile, schema: TableSchema) -> None:
+    """Show what was read, and what is odd about it, before anything is trained."""
+    table = Table("column", "used as", title="data", title_justify="left")
+    used = {
+        schema.label_column: "target",
+        **{name: "weight" for name in (schema.weight_column,) if name},
+        **{name: "marks the uniform sample" for name in (schema.uniform_column,) if name and data.has_uniform_column},
+        **{name: "time" for name in (schema.time_field,) if name},
+        schema.amount_field: "amount",
+    }
+    for name, use in used.items():
+        table.add_row(name, f"{use}, feature" if name in schema.feature_names else use)
+    others = [name for name in schema.feature_names if name not in used]
+    table.add_row(_shortened(others), "feature" if len(others) == 1 else f"{len(others)} features")
+    if data.ignored_columns:
+        table.add_row(_shortened(data.ignored_columns), "not used")
+    OUTPUT.print(table)
+    n_frauds = int(data.table.is_fraud.sum())
+    OUTPUT.print(
+        f"{data.n_rows} rows, {data.n_duplicates} of them exact duplicates; {n_frauds} distinct frauds, "
+        f"{len(data.table) - n_frauds} distinct others",
+        soft_wrap=True,
+    )
+    for warning in data.warnings:
+        OUTPUT.print(f"warning: {warning}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def _shortened(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:3])} … {names[-1]}"
 
 
 def print_summary(bundle: Bundle, out: Path) -> None:

@@ -20,18 +20,20 @@ def real_prevalence(data: DataFile, given: float | None) -> float:
         return given
     if data.has_uniform_column:
         return CREDITCARD_PREVALENCE
-    return float(data.table.is_fraud.mean())
+    return float(np.average(data.table.is_fraud, weights=data.table.weights))
 
 
 def real_world_weights(table: Table, prevalence: float) -> Floats:
     """Return one weight a row under which frauds have the share `prevalence`, shape (n_rows,).
 
-    A fraud weighs 1, each uniform legitimate row the same number of legitimate transactions, and a
-    legitimate row that is not part of the uniform sample weighs nothing: it says nothing about a rate.
+    A fraud weighs 1, each uniform legitimate row the same number of legitimate transactions, both times the weight
+    that the table gives it, if it does. A legitimate row that is not part of the uniform sample weighs nothing: it
+    says nothing about a rate.
     """
-    n_frauds, n_uniform = int(table.is_fraud.sum()), int(table.is_uniform.sum())
-    legitimate = n_frauds * (1.0 - prevalence) / prevalence / n_uniform
-    return np.where(table.is_fraud, 1.0, np.where(table.is_uniform, legitimate, 0.0))
+    weights = table.weights
+    frauds, uniform = weights @ table.is_fraud, weights @ table.is_uniform
+    legitimate = frauds * (1.0 - prevalence) / prevalence / uniform
+    return weights * np.where(table.is_fraud, 1.0, np.where(table.is_uniform, legitimate, 0.0))
 
 
 def odds_factor(is_fraud: Flags, prevalence: float) -> float:

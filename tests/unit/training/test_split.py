@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.data import Table
-from training.schema import CREDITCARD
+from training.errors import SplitError
+from training.schema import CREDITCARD, CREDITCARD_WITHOUT_TIME, FeaturePlan
 from training.split import feature_groups, split_table
 
 N_FIELDS = len(CREDITCARD.fields)
@@ -76,3 +79,66 @@ def test_feature_groups_positive_and_negative_zero_are_equal():
     groups = feature_groups(Table(values, np.zeros(2, bool), np.ones(2, bool)), CREDITCARD)
 
     assert groups[0] == groups[1]
+
+
+def in_time(table, rotation=0):
+    return split_table(table, CREDITCARD, seed=3, rotation=rotation, kind="out-of-time")
+
+
+@pytest.mark.parametrize("rotation", [0, 1, 2])
+def test_split_table_out_of_time_parts_follow_each_other(table, rotation):
+    parts = in_time(table, rotation).parts()
+
+    times = [part.values[:, 0] for part in parts.values()]
+    assert max(times[0]) < min(times[1]) <= max(times[1]) < min(times[2])
+    assert [len(part) for part in parts.values()] == pytest.approx([600 * (3 - rotation), 600, 600], abs=15)
+
+
+def test_split_table_out_of_time_rotations_hold_out_ever_earlier_rows(table):
+    holdouts = [in_time(table, rotation).holdout.values[:, 0] for rotation in range(3)]
+
+    assert min(holdouts[0]) > max(holdouts[1]) > min(holdouts[1]) > max(holdouts[2])
+
+
+def test_split_table_out_of_time_known_features_are_left_out_of_later_parts(table):
+    values = table.values.copy()
+    last, first = values[:, 0].argmax(), values[:, 0].argmin()
+    values[last, 1:] = values[first, 1:]
+    split = in_time(Table(values, table.is_fraud, table.is_uniform))
+
+    assert (split.n_dropped, split.n_grouped) == (1, 1)
+    assert sum(len(part) for part in split.parts().values()) == len(table) - 1
+    assert values[last].tobytes() not in keys(split.holdout)
+
+
+def test_split_table_out_of_time_without_fraud_in_a_part_is_refused(table):
+    values = table.values.copy()
+    values[:, 0] = np.where(table.is_fraud, 0.0, 1.0 + np.arange(len(table)))
+
+    with pytest.raises(SplitError, match="the validation rows have no fraud"):
+        in_time(Table(values, table.is_fraud, table.is_uniform))
+
+
+def test_split_table_out_of_time_needs_a_time(table):
+    without = Table(table.values[:, 1:], table.is_fraud, table.is_uniform)
+
+    with pytest.raises(SplitError, match="needs a time column"):
+        split_table(without, CREDITCARD_WITHOUT_TIME, seed=3, kind="out-of-time")
+
+
+@pytest.mark.parametrize("kind", ["random", "out-of-time"])
+def test_split_table_missing_values_are_completed_from_training_rows(table, kind):
+    v3 = CREDITCARD.field_names.index("V3")
+    values = table.values.copy()
+    values[::4, v3] = np.nan
+    schema = replace(CREDITCARD, optional_fields=frozenset({"V3"}))
+
+    split = split_table(Table(values, table.is_fraud, table.is_uniform), schema, seed=3, kind=kind)
+
+    known = split.train.values[:, v3][split.train.values[:, v3] != split.stand_ins["V3"]]
+    assert split.stand_ins["V3"] == pytest.approx(np.median(known), abs=1e-3)
+    assert not any(np.isnan(part.values).any() for part in split.parts().values())
+    below = split_table(
+        Table(values, table.is_fraud, table.is_uniform), replace(schema, plan=FeaturePlan(missing_below=True)), 3
+    )
+    assert below.stand_ins["V3"] < known.min()
