@@ -16,9 +16,10 @@ from tests.repository import BUNDLE, CORE, ROOT, SOURCES
 
 LAYERS = (
     ("core.errors", "core.keys"),
-    ("core.settings", "core.observability", "core.json_document", "core.readiness"),
+    ("core.settings", "core.observability", "core.json_document", "core.number_text", "core.readiness"),
     ("core.calibration", "core.decision", "core.preprocessing", "core.metrics", "core.secrets_manager"),
     ("core.transactions", "core.manifest", "core.explanation"),
+    ("core.csv_table", "core.json_table"),
     ("core.bundle", "core.csv_document"),
     ("core.scoring",),
     ("core.service",),
@@ -34,6 +35,7 @@ ONLY_IN = {
     "starlette": ("core.api", "handlers"),
     "uvicorn": ("ecs",),
     "mangum": ("handlers",),
+    "simdjson": ("core.number_text",),
     "onnxruntime": ("core.scoring.onnx_session",),
     "boto3": ("core.scoring", "core.secrets_manager"),
     "botocore": ("core.scoring", "core.secrets_manager"),

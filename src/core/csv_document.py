@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from core.csv_table import read_csv_table
 from core.errors import FieldIssue, InvalidTransactionError, MalformedBodyError
 from core.json_document import read_json
 from core.preprocessing import FieldValues
 from core.transactions import (
+    ID_COLUMN,
     MAX_ID_LENGTH,
     UNKNOWN,
     Location,
@@ -26,7 +28,6 @@ from core.transactions import (
     too_many_items,
 )
 
-ID_COLUMN = "transaction_id"
 _NUMBERS = re.compile(r"[0-9eE+.,\-]*")
 _MALFORMED = "The body is not valid CSV"
 
@@ -45,6 +46,8 @@ def read_csv(raw: bytes, schema: TransactionSchema, max_items: int) -> Transacti
     TooManyItemsError
         There are more than `max_items` rows.
     """
+    if (table := read_csv_table(raw, schema, max_items)) is not None:
+        return table
     header, rows = _split(raw)
     _check_header(header, schema)
     if len(rows) > max_items:
@@ -64,7 +67,7 @@ def read_csv(raw: bytes, schema: TransactionSchema, max_items: int) -> Transacti
     values = parse_numbers(cells)
     if values is not None:
         values = values[:, [names.index(name) for name in schema.names]]
-        if in_range(values, schema) and all(len(each or "") <= MAX_ID_LENGTH for each in ids):
+        if schema.admits(values) and all(len(each or "") <= MAX_ID_LENGTH for each in ids):
             return Transactions(ids, values)
     # Something is wrong with a cell: the model finds out what, and says it as it does for JSON.
     return schema.collect(_located_objects(ids, names, cells))
@@ -138,11 +141,6 @@ def parse_numbers(cells: Sequence[Sequence[str]]) -> FieldValues | None:
         return None
     # A quoted cell may hold commas of its own, or nothing: then there are more numbers than cells, or fewer.
     return values if values.shape == (len(cells), len(cells[0])) else None
-
-
-def in_range(values: FieldValues, schema: TransactionSchema) -> bool:
-    """Tell whether every value is within the range of its field; shape (n, n_fields)."""
-    return bool(((values >= schema.minimum) & (values <= schema.maximum)).all())
 
 
 def _located_objects(ids: list[str | None], names: Row, cells: list[Row]) -> Iterator[tuple[object, Location]]:

@@ -16,6 +16,7 @@ from core.errors import MAX_ISSUES, FieldIssue, InvalidTransactionError, Malform
 from core.json_document import MAX_INTEGER, check_depth
 from core.preprocessing import FLOAT32_MAX, FieldSpec, FieldValues
 
+ID_COLUMN = "transaction_id"
 MAX_ID_LENGTH = 128
 UNKNOWN = "<unknown>"
 """Stands for a name that is not of the schema: what the caller sent is never repeated."""
@@ -103,6 +104,10 @@ class TransactionSchema:
         if issues:
             raise InvalidTransactionError(issues)
         return Transactions([row[0] for row in rows], np.array([row[1:] for row in rows]))
+
+    def admits(self, values: FieldValues) -> bool:
+        """Tell whether all of `values`, shape (n, n_fields), are within the ranges of their fields."""
+        return bool(((values >= self.minimum) & (values <= self.maximum)).all())
 
     def _row(self, item: object, location: Location) -> tuple[Any, ...]:
         """Return (transaction_id, value of each field ...)."""

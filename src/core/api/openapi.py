@@ -9,12 +9,11 @@ from typing import Any
 from core.api.errors import INTERNAL, MAX_RETRY_AFTER_S, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
 from core.api.limits import CSV, JSON
 from core.bundle import Bundle
-from core.csv_document import ID_COLUMN
 from core.errors import MAX_ISSUES
 from core.preprocessing import FieldSpec
 from core.service import ScoringService
 from core.settings import Settings
-from core.transactions import MAX_ID_LENGTH, TransactionSchema
+from core.transactions import ID_COLUMN, MAX_ID_LENGTH, TransactionSchema
 
 TITLE = "Fraud scoring"
 VERSION = "0.1.0"

@@ -20,6 +20,7 @@ from core.api.middleware import context_of
 from core.api.replies import JsonReply
 from core.csv_document import read_csv
 from core.json_document import read_json
+from core.json_table import read_json_batch
 from core.readiness import Readiness
 from core.service import Prediction, ScoringService
 from core.settings import Settings
@@ -75,7 +76,7 @@ class Routes:
         return JsonReply(self._model)
 
     def _parse_json(self, body: bytes) -> Transactions:
-        return self.schema.parse_many(read_json(body), self._settings.max_batch_items)
+        return read_json_batch(body, self.schema, self._settings.max_batch_items)
 
     def _parse_csv(self, body: bytes) -> Transactions:
         return read_csv(body, self.schema, self._settings.max_batch_items)

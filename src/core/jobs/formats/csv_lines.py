@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from core.csv_document import ID_COLUMN, complete, in_range, parse_cell, parse_numbers
+from core.csv_document import complete, parse_cell, parse_numbers
 from core.errors import JobFailedError
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import LINE_BYTES, ChunkLimits, Layout, RawChunk, Table
@@ -24,7 +24,7 @@ from core.jobs.formats.lines import cut_lines, gunzip, lines_of, read_blocks, sp
 from core.jobs.results import result_columns
 from core.jobs.rows import Fault, Rows, validate_rows
 from core.preprocessing import FieldValues
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import ID_COLUMN, Transactions, TransactionSchema
 
 _FEW_ROWS = 32
 """Below so many, looking for a fault row by row is quicker than by halves."""
@@ -176,7 +176,7 @@ def _by_halves(cells: Sequence[Cells], schema: TransactionSchema) -> tuple[list[
     if not cells:
         return [], []
     values = parse_numbers(cells)
-    if values is not None and in_range(values, schema):
+    if values is not None and schema.admits(values):
         return [values], [None] * len(cells)
     if len(cells) <= _FEW_ROWS:
         objects = [dict(zip(schema.names, map(parse_cell, row), strict=True)) for row in cells]

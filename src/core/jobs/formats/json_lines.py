@@ -8,7 +8,6 @@ from typing import BinaryIO
 
 from pydantic_core import to_json
 
-from core.csv_document import ID_COLUMN
 from core.errors import InvalidTransactionError, JobFailedError, MalformedBodyError
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import LINE_BYTES, ChunkLimits, Layout, RawChunk, Table
@@ -16,7 +15,7 @@ from core.jobs.formats.lines import cut_lines, lines_of, read_blocks, split_head
 from core.jobs.results import result_columns
 from core.jobs.rows import UNREADABLE, Fault, Rows, validate_rows
 from core.json_document import read_json
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import ID_COLUMN, Transactions, TransactionSchema
 
 _VECTOR = "features"
 _ABSENT = object()

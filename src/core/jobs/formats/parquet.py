@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from core.csv_document import ID_COLUMN
 from core.errors import JobFailedError
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import ChunkLimits, Layout, RawChunk, Table
 from core.jobs.results import result_columns
 from core.jobs.rows import Rows, validate_rows
 from core.preprocessing import FieldValues
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import ID_COLUMN, Transactions, TransactionSchema
 
 _MAX_GROUP_BYTES = 1 << 30
 """Of one column of a row group, decompressed: pyarrow may hold all of it at once."""

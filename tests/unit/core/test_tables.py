@@ -1,0 +1,174 @@
+"""The fast ways to read a batch: what they read is what the slow ways read, bit for bit, or they leave it to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from core import csv_document, json_table
+from core.bundle import Bundle
+from core.csv_document import read_csv
+from core.csv_table import read_csv_table
+from core.errors import FraudScoringError, InvalidTransactionError, MalformedBodyError
+from core.json_document import read_json
+from core.json_table import read_json_batch, read_json_table
+from core.number_text import read_numbers
+from core.preprocessing import FieldSpec
+from core.transactions import Transactions, TransactionSchema
+
+MAX_ITEMS = 20
+SCHEMA = TransactionSchema([
+    FieldSpec(name="a", minimum=-1e30, maximum=1e30),
+    FieldSpec(name="b1", minimum=0.0, maximum=1e18),
+    FieldSpec(name="b2", minimum=-1.0, maximum=10.0),
+])  # fmt: skip
+Read = Callable[[bytes], Transactions]
+
+JSON_BODIES = [
+    b'{"transactions": [{"a": 1, "b1": 2.5, "b2": -0.0}, {"a": -1e-7, "b1": 1E+2, "b2": 3}]}',
+    b'{"transactions":[{"b2":1,"a":2,"b1":3},{"b2":4,"a":5,"b1":6},{"b2":7,"a":8,"b1":9}]}',
+    b' {"transactions" : [ {"transaction_id": "t-1", "a": 1, "b1": 2, "b2": 3},\n '
+    b'{"transaction_id": "\xc3\xa4, 7", "a": 1, "b1": 2, "b2": 3} ] } ',
+    b'{"transactions":[{"a":1,"transaction_id":"","b1":2,"b2":3},{"a":1,"transaction_id":"x","b1":2,"b2":3}]}',
+]
+CSV_BODIES = [
+    b"a,b1,b2\n1,2.5,-0.0\n-1e-7,1E+2,3\n",
+    b"b2,a,b1\r\n1,2,3\r\n4,5,6",
+    b"transaction_id,a,b1,b2\nt-1,1,2,3\n,4,5,6\n\xc3\xa4,7,8,9\n",
+]
+SNIPPETS = [
+    *(bytes([each]) for each in b'{}[]:,"\\ \n\r\t\x00\x0b0123456789+-.eE\xc3\xa4'),
+    *(b'"a"', b'"b1":', b'"b2": ', b'"b1": 1, ', b"}, {", b"},{", b"[1]", b"null", b"true", b"NaN", b"1e999", b"-0"),
+    *(b"9" * 30, b"9007199254740993", b"0.1000000000000000055511151231257827", b'"transaction_id": "x", '),
+    *(b'"transactions"', b"\xef\xbb\xbf", b" 5, ", b"0, ", b'"a":"b1":', b"{}", b"x" * 129, b"\r\n", b'""', b",,"),
+]
+
+
+def slow_json(body: bytes) -> Transactions:
+    return SCHEMA.parse_many(read_json(body), MAX_ITEMS)
+
+
+def slow_csv(body: bytes) -> Transactions:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(csv_document, "read_csv_table", lambda *_: None)
+        return read_csv(body, SCHEMA, MAX_ITEMS)
+
+
+def outcome(read: Read, body: bytes) -> object:
+    """Return what `read` makes of `body`, as something that can be compared."""
+    try:
+        transactions = read(body)
+    except FraudScoringError as error:
+        return type(error), str(error), getattr(error, "issues", None)
+    return transactions.ids, transactions.values.shape, (transactions.values + 0.0).tobytes()
+
+
+@st.composite
+def damaged(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
+    """Draw a body with some of its bytes replaced, cut out, repeated or added to."""
+    body = draw(st.sampled_from(bodies))
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(body)))
+        end = draw(st.integers(start, min(len(body), start + draw(st.sampled_from([0, 1, 3, 12, 40])))))
+        middle = draw(st.sampled_from([*SNIPPETS, b"", body[start:end] * 2]))
+        body = body[:start] + middle + body[end:]
+    return body
+
+
+@given(damaged(JSON_BODIES))
+@example(b'{"transactions":[{"a":"b1":0,"b2":1, 5}]}')
+@example(b'{"transactions":[{"a":1},"b1":2,"b2":3]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3},{"a":1,"b1":2},{"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3, 4, 5, 6, 7, 8, 9}]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3}, 1, 2, 3, 4, 5, 6]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3}]}]}')
+@example(b'{"transactions":[{"a":1,"transaction_id":2"x","b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"transaction_id":"x"2,"b1":2,"b2":3}]}')
+@hypothesis_settings(max_examples=1500)
+def test_json_table_reads_what_the_schema_reads_or_nothing(body: bytes) -> None:
+    assert outcome(lambda raw: read_json_batch(raw, SCHEMA, MAX_ITEMS), body) == outcome(slow_json, body)
+
+
+@given(damaged(CSV_BODIES))
+@example(CSV_BODIES[2] + b"6")
+@example(CSV_BODIES[2] + b"\n")
+@hypothesis_settings(max_examples=1000)
+def test_csv_table_reads_what_the_csv_reader_reads_or_nothing(body: bytes) -> None:
+    assert outcome(lambda raw: read_csv(raw, SCHEMA, MAX_ITEMS), body) == outcome(slow_csv, body)
+
+
+numbers = st.one_of(
+    st.floats(-1e29, 1e29).map(repr),
+    st.integers(-(10**25), 10**25).map(str),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,2})?", fullmatch=True),
+)
+
+
+@given(st.lists(numbers, min_size=1, max_size=9))
+def test_number_has_the_same_bits_by_either_parser(texts: list[str]) -> None:
+    raw = f"[{','.join(texts)}]".encode()
+
+    fast = read_numbers([raw])
+
+    slow = np.array(read_json(raw), dtype=np.float64)
+    assert fast is None or (fast + 0.0).tobytes() == (slow + 0.0).tobytes()
+
+
+@pytest.mark.parametrize("body", JSON_BODIES)
+def test_json_table_takes_each_of_the_undamaged(body: bytes) -> None:
+    assert read_json_table(body, SCHEMA, MAX_ITEMS) is not None
+
+
+@pytest.mark.parametrize("body", CSV_BODIES)
+def test_csv_table_takes_each_of_the_undamaged(body: bytes) -> None:
+    assert read_csv_table(body, SCHEMA, MAX_ITEMS) is not None
+
+
+@pytest.mark.parametrize("with_ids", [False, True])
+@pytest.mark.parametrize("piece_bytes", [1, 700, 1 << 18])
+def test_tables_of_many_pieces_are_read_whole_and_in_order(
+    creditcard: Bundle, monkeypatch: pytest.MonkeyPatch, piece_bytes: int, with_ids: bool
+) -> None:
+    monkeypatch.setattr("core.csv_table.PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(json_table, "PIECE_BYTES", piece_bytes)
+    schema = TransactionSchema(creditcard.manifest.fields)
+    ids = [f"t-{n}, \u00e4" if with_ids else None for n in range(50)]
+    rows = [
+        {**({"transaction_id": i} if i else {}), **t}
+        for i, t in zip(ids, creditcard.golden.transactions[:50], strict=True)
+    ]
+    expected = schema.parse_many({"transactions": rows}, 50)
+    table = "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
+
+    for separators in (None, (",", ":")):
+        body = json.dumps({"transactions": rows}, separators=separators, ensure_ascii=False).encode()
+        assert outcome(lambda raw: read_json_table(raw, schema, 50), body) == outcome(lambda _: expected, body)
+    if not with_ids:  # a comma in an id needs quotes
+        assert outcome(lambda raw: read_csv_table(raw, schema, 50), table.encode()) == outcome(lambda _: expected, b"")
+
+
+@pytest.mark.parametrize("n_items", [MAX_ITEMS, MAX_ITEMS + 1])
+def test_tables_hold_no_more_than_they_may(n_items: int) -> None:
+    row = {"a": 1, "b1": 2, "b2": 3}
+    body = json.dumps({"transactions": [row] * n_items}).encode()
+    table = b"a,b1,b2\n" + b"1,2,3\n" * n_items
+
+    assert (read_json_table(body, SCHEMA, MAX_ITEMS) is None) == (n_items > MAX_ITEMS)
+    assert (read_csv_table(table, SCHEMA, MAX_ITEMS) is None) == (n_items > MAX_ITEMS)
+
+
+def test_fault_in_a_table_is_told_as_ever() -> None:
+    body = JSON_BODIES[0].replace(b"2.5", b"-2.5")
+
+    with pytest.raises(InvalidTransactionError) as caught:
+        read_json_batch(body, SCHEMA, MAX_ITEMS)
+    [issue] = caught.value.issues
+    assert (issue.loc, issue.code) == (("body", "transactions", 0, "b1"), "greater_than_equal")
+    with pytest.raises(MalformedBodyError, match="duplicate key"):
+        read_json_batch(JSON_BODIES[0].replace(b'"b2": 3', b'"b2": 3, "a": 1'), SCHEMA, MAX_ITEMS)
