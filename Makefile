@@ -2,7 +2,7 @@
 
 #: PYTHON       the Python that .venv is built on, 3.10 to 3.13 (python3)
 #: PORT         the port of `make run` (8000)
-#: DATA         the transactions of `make train`, a CSV file, plain or gzipped
+#: DATA         the transactions of `make train` and `make evaluate`, a CSV file, plain or gzipped
 #: FILE         the transactions of `make score`: .csv, .csv.gz, .jsonl or .parquet
 #: OUT          the folder for the result of `make score`
 #: SCORE_ARGS   more for `make score`, as in SCORE_ARGS='--carry transaction_id,shop'
@@ -53,6 +53,10 @@ train: data-given venv-train ## train models/creditcard on DATA
 .PHONY: score
 score: file-given venv-train ## score FILE into the folder OUT, however large it is
 	@$(python) -m core.jobs score "$(FILE)" --out "$(OUT)" $(SCORE_ARGS)
+
+.PHONY: evaluate
+evaluate: data-given venv-train ## write build/report/report.html: models/creditcard judged on DATA
+	@$(python) -m training evaluate models/creditcard "$(DATA)" --out build/report
 
 ##@ Check
 

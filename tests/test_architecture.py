@@ -48,6 +48,7 @@ ONLY_IN = {
 
 FORBIDDEN = {"pickle", "cPickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
 TRAINING_ONLY = {
+    "jinja2",
     "xgboost",
     "sklearn",
     "scipy",

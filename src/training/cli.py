@@ -17,6 +17,7 @@ from training.costs import AssumedCosts
 from training.data import open_data, read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
+from training.evaluate_command import evaluate
 from training.events import sample_events
 from training.options import SplitBy
 from training.pipeline import train_bundle
@@ -145,6 +146,7 @@ def fit_simulator_command(
     OUTPUT.print(f"Parameters of the simulator: {out}", soft_wrap=True)
 
 
+app.command()(evaluate)
 app.command()(thresholds)
 
 

@@ -39,17 +39,14 @@ def cost_curve(judged: Stream, rule: Rule, costs: AssumedCosts, outcomes: dict[s
         level = _PER * outcome.mean_cost.value
         axes.axhline(level, color=color, linewidth=1.6, linestyle=style, label=f"{name}: {level:,.2f}")
     for name, cut, color in zip(("review", "decline"), cuts_of(rule), (REVIEW, DECLINE), strict=False):
-        position = float(log_odds(cut))
-        axes.axvline(position, color=color, linewidth=1)
-        note = f"{name} from {cut:.3g} "
-        axes.text(position, 0.02, note, rotation=90, va="bottom", ha="right", transform=axes.get_xaxis_transform())
+        axes.axvline(float(log_odds(cut)), ymax=0.55, color=color, linewidth=1, label=f"chosen: {name} from {cut:.3g}")
     log_odds_axis(axes, "x")
     axes.set_yscale("log")
     nothing, chosen = (_PER * outcomes[name].mean_cost.value for name in (APPROVE_ALL, "chosen"))
-    axes.set_ylim(max(chosen, 1e-6) / 2, max(nothing, chosen) * 20)
+    axes.set_ylim(max(chosen, 1e-6) / 2, max(nothing, chosen) * 60)
     axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set(xlabel="threshold on the fraud score", ylabel=f"cost of {_PER:,} transactions, currency of the amounts")
-    axes.legend(loc="upper right", framealpha=0.9, edgecolor="none")
+    axes.legend(loc="upper right", framealpha=0.9, edgecolor="none", fontsize=9)
     return png(figure)
 
 

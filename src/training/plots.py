@@ -102,7 +102,7 @@ def roc(scored: Scored) -> bytes:
         xlabel="share of legitimate transactions flagged (left edge: none)", ylabel="recall: share of frauds flagged"
     )
     axes.set(xlim=(least, 1.0), ylim=(0, 1.03))
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 0.12), framealpha=0.9, edgecolor="none")
+    axes.legend(loc="center left", framealpha=0.9, edgecolor="none")
     return png(figure)
 
 

@@ -8,19 +8,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from core.decision import DecisionRule, ExpectedLoss
+from training.figures import FIGURES
 from training.plots import CALIBRATION, PRECISION_RECALL, SCORE_DISTRIBUTION
 from training.policies import Rule, rule_in_words
 
 _WIDTH = 118
-_FIGURES = {
-    "average_precision": ("Average precision", ".3f"),
-    "roc_auc": ("ROC AUC", ".4f"),
-    "best_f1": ("Best F1", ".3f"),
-    "recall_at_90_precision": ("Recall at 90 % precision", ".3f"),
-    "brier": ("Brier score", ".6f"),
-    "expected_calibration_error": ("Expected calibration error", ".6f"),
-    "mean_fraud_score_legitimate": ("Mean fraud score of legitimate rows", ".5f"),
-}
 
 
 def model_card(manifest: dict[str, Any]) -> str:
@@ -63,7 +55,7 @@ training data.
 def _figures_section(manifest: dict[str, Any]) -> str:
     holdout = manifest["holdout"]
     lines = []
-    for name, (title, form) in _FIGURES.items():
+    for name, (title, form) in FIGURES.items():
         value, low, high = (format(holdout["metrics"][name][key], form) for key in ("value", "low", "high"))
         on_validation = format(manifest["training"]["validation_metrics"][name], form)
         lines.append(f"| {title} | {value} | {low} to {high} | {on_validation} |")
@@ -99,7 +91,7 @@ def _fold_rows(cross_validation: dict[str, Any]) -> str:
     folds = [(str(number), fold) for number, fold in enumerate(cross_validation["folds"], start=1)]
     rows = [*folds, ("mean", {"n_frauds": sum(fold["n_frauds"] for _, fold in folds), **cross_validation["means"]})]
     return "\n".join(
-        f"| {title} | {fold['n_frauds']} | {' | '.join(format(fold[name], _FIGURES[name][1]) for name in names)} |"
+        f"| {title} | {fold['n_frauds']} | {' | '.join(format(fold[name], FIGURES[name][1]) for name in names)} |"
         for title, fold in rows
     )
 
