@@ -142,7 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
             *self.server_state.default_headers,
             *(header for header in response.raw_headers if header[0] != b"connection"),
             (b"x-request-id", request_id.encode()),
-            (b"x-model-version", state.model_version.encode()),
+            (b"x-model-version", state.releases.current.version.encode()),
             (b"connection", b"close"),
         ]
         head = [STATUS_LINE[response.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]

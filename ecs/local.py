@@ -74,7 +74,7 @@ def main() -> int:
         settings = load_settings(ENV_FILE)
 
         def greet(app: FastAPI, listener: socket.socket) -> None:
-            print(banner(settings, listener.getsockname()[1], app.state.model_version), flush=True)
+            print(banner(settings, listener.getsockname()[1], app.state.releases.current.version), flush=True)
 
         run(settings, greet)
     except StartupError as error:

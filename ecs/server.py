@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -15,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 from http_protocol import GuardedProtocol
 
+from core.api.release import Releases
 from core.bootstrap import build_app
 from core.errors import SettingsError, StartupError
 from core.observability import SERVICE
@@ -36,6 +39,8 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(_configure(app, trusted_proxies))
         self._readiness = app.state.readiness
+        self._releases: Releases = app.state.releases
+        self._reloads: set[asyncio.Task[bool]] = set()
         self._metrics = app.state.metrics
         self._drain_seconds = drain_seconds
         self._on_listening = on_listening
@@ -43,8 +48,23 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._reload_on_hangup()
         if self._on_listening is not None and self.started:
             self._on_listening()
+
+    def _reload_on_hangup(self) -> None:
+        """Exchange the model at SIGHUP; at a terminal it keeps its meaning, that the terminal is gone."""
+        at_terminal = sys.stdin is not None and sys.stdin.isatty()
+        is_ours = threading.current_thread() is threading.main_thread() and hasattr(signal, "SIGHUP")
+        if is_ours and not at_terminal and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        task = asyncio.get_running_loop().create_task(self._releases.reload())
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)
+        # A refusal is in the log already, and the old model goes on serving.
+        task.add_done_callback(lambda done: done.exception())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Report not ready, and close once balancers had the time to notice; a second signal closes at once."""
@@ -130,7 +150,7 @@ def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], Non
         The app cannot be built or the address cannot be had.
     """
     with bind(settings) as listener:
-        app = build_app(settings)
+        app = build_app(settings, reloadable=True)
         adopt_server_log()
         report = None if on_listening is None else lambda: on_listening(app, listener)
         Server(app, settings.drain_seconds, report, settings.trusted_proxies).serve_until_stopped(listener)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from core.api.auth import ApiKeys
@@ -69,8 +70,8 @@ def build_keys(settings: Settings) -> ApiKeys:
     return ApiKeys(source.fetch(), source)
 
 
-def build_app(settings: Settings) -> FastAPI:
-    """Return the app that serves what the settings name.
+def build_app(settings: Settings, *, reloadable: bool = False) -> FastAPI:
+    """Return the app that serves what the settings name; `reloadable`: its model can be exchanged while it runs.
 
     Raises
     ------
@@ -80,4 +81,5 @@ def build_app(settings: Settings) -> FastAPI:
     # Here and not above: processes that only score build a service, and need no FastAPI.
     from core.api.app import create_app
 
-    return create_app(build_service(settings), settings, build_keys(settings))
+    load = partial(build_service, settings) if reloadable else None
+    return create_app(build_service(settings), settings, build_keys(settings), load)

@@ -23,6 +23,7 @@ FraudScoringError
 ├── JobNotFoundError
 ├── JobStateError
 ├── JobFailedError                  a job ends; its code and text go into the job's record
+├── ModelRefusedError
 ├── RateLimitedError                the caller's own excess
 │   └── TooManyAuthFailuresError
 ├── OverloadedError
@@ -202,6 +203,12 @@ class JobFailedError(FraudScoringError):
     def __init__(self, code: str, text: str) -> None:
         self.job_code = code
         super().__init__(text)
+
+
+class ModelRefusedError(FraudScoringError):
+    """The bundle that was to be served from now on cannot be; the text is for the operator who asked for it."""
+
+    code = "model_refused"
 
 
 class RateLimitedError(FraudScoringError):

@@ -109,7 +109,10 @@ class LambdaApi:
         is_warm_up = isinstance(event, dict) and event.get("warmup") is True
         if not is_warm_up:
             self._log.warning("not an HTTP request: ignored")
-        return {"status": "warm" if is_warm_up else "ignored", "model_version": self._app.state.model_version}
+        return {
+            "status": "warm" if is_warm_up else "ignored",
+            "model_version": self._app.state.releases.current.version,
+        }
 
     def _refuse(self, request: Event) -> dict[str, Any]:
         """Answer an HTTP event that no gateway would send: parts are missing or are not text."""
@@ -127,7 +130,7 @@ class LambdaApi:
         request_id = request_id or uuid.uuid4().hex
         response = problem_response(error, request_id)
         response.headers["X-Request-Id"] = request_id
-        response.headers["X-Model-Version"] = self._app.state.model_version
+        response.headers["X-Model-Version"] = self._app.state.releases.current.version
         return response
 
 

@@ -73,6 +73,7 @@ def test_body_is_the_same_on_every_transport(ask: Ask, name: str) -> None:
 
 
 NOT_OF_A_REQUEST = {
+    "model_refused",
     "bad_request",
     "request_timeout",
     "headers_too_large",

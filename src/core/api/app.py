@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from core.api.admission import Admission
 from core.api.auth import ApiKeys
 from core.api.door import Door, Rates
 from core.api.errors import problem_of, problem_response
 from core.api.middleware import RequestMiddleware, context_of
 from core.api.openapi import TITLE, VERSION, build_document
+from core.api.release import RELOAD, Endpoint, Release, Releases
 from core.api.routes import Routes
 from core.metrics import Metrics
 from core.observability import EventLog
+from core.readiness import Readiness
 from core.service import ScoringService
 from core.settings import Settings
 
 PROBES = frozenset({"/health", "/health/ready"})
 DOCS = frozenset({"/docs", "/openapi.json"})
+SCOPES_OF_ROUTES = {
+    "/predict": "predict",
+    "/predict/batch": "batch",
+    RELOAD: "admin",
+    **dict.fromkeys({"/model"} | PROBES | DOCS),
+}
+"""What each route asks of a key; None: any key will do."""
 
 
-def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None = None) -> FastAPI:
+def create_app(
+    service: ScoringService,
+    settings: Settings,
+    keys: ApiKeys | None = None,
+    load: Callable[[], ScoringService] | None = None,
+) -> FastAPI:
     """Return the app for one service; apps with different settings can live in one process.
 
     `keys` are those of the settings unless given; none are asked for when the settings disable authentication.
+    `load` makes the service anew when the model is to be exchanged; without it there is no route for that.
     `app.state` holds what a server or an adapter needs besides: `readiness`, for whoever stops the process, `metrics`,
-    for whoever flushes them, `log`, `settings` and `model_version`.
+    for whoever flushes them, `log`, `settings` and `releases`.
     """
     documented = settings.docs != "off"
     app = FastAPI(
@@ -42,42 +60,42 @@ def create_app(service: ScoringService, settings: Settings, keys: ApiKeys | None
         telemetry={"tracing": False, "metrics": False, "logs": False},
         exception_handlers={HTTPException: _answer_routing_error},
     )
-    routes = Routes(service, settings)
-    served = {
-        "/predict": (routes.predict, "POST", "predict"),
-        "/predict/batch": (routes.predict_batch, "POST", "batch"),
-        "/health": (routes.health, "GET", None),
-        "/health/ready": (routes.ready, "GET", None),
-        "/model": (routes.model, "GET", None),
-    }
+    log, readiness, admission = EventLog(settings.log_level), Readiness(), Admission(settings.max_in_flight)
+
+    def release_of(service: ScoringService) -> Release:
+        routes = Routes(service, settings, readiness, admission)
+        document = build_document(service, settings, routes.schema, reloadable=load is not None)
+        return Release(service.bundle.version, service.bundle.digest, _endpoints(routes), document)
+
+    releases = Releases(release_of(service), None if load is None else lambda: release_of(load()), log)
     # FastAPI knows the routes too: it answers what is asked of them by another method.
-    for path, (endpoint, method, _) in served.items():
-        app.add_route(path, endpoint, methods=[method])
-    app.state.readiness = routes.readiness
-    app.state.settings = settings
-    app.state.log = EventLog(settings.log_level)
-    app.state.metrics = Metrics(settings.service_name)
-    app.state.model_version = service.bundle.version
-    document = build_document(service, settings, routes.schema)
-    app.openapi = lambda: document  # type: ignore[method-assign]
-    app.add_middleware(
-        RequestMiddleware,
-        door=_door(settings, keys, routes, {path: scope for path, (_, _, scope) in served.items()}),
-        endpoints={(path, method): endpoint for path, (endpoint, method, _) in served.items()},
-        log=app.state.log,
-        metrics=app.state.metrics,
-        model_version=service.bundle.version,
-    )
+    for path, method in releases.endpoints():
+        app.add_route(path, releases.endpoint_of(path, method), methods=[method])
+    app.openapi = lambda: releases.current.document  # type: ignore[method-assign]
+    app.state.readiness, app.state.releases = readiness, releases
+    app.state.settings, app.state.log, app.state.metrics = settings, log, Metrics(settings.service_name)
+    door = _door(settings, keys, admission)
+    app.add_middleware(RequestMiddleware, door=door, releases=releases, log=log, metrics=app.state.metrics)
     return app
 
 
-def _door(settings: Settings, keys: ApiKeys | None, routes: Routes, scopes: dict[str, str | None]) -> Door:
+def _endpoints(routes: Routes) -> dict[tuple[str, str], Endpoint]:
+    return {
+        ("/predict", "POST"): routes.predict,
+        ("/predict/batch", "POST"): routes.predict_batch,
+        ("/health", "GET"): routes.health,
+        ("/health/ready", "GET"): routes.ready,
+        ("/model", "GET"): routes.model,
+    }
+
+
+def _door(settings: Settings, keys: ApiKeys | None, admission: Admission) -> Door:
     return Door(
         keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
         open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
-        routes={**dict.fromkeys(DOCS), **scopes},
+        routes=SCOPES_OF_ROUTES,
         rates=Rates.of(settings),
-        admission=routes.admission,
+        admission=admission,
     )
 
 

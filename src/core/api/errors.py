@@ -47,6 +47,7 @@ PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
     errors.TooManyItemsError: Problem(413, "too_many_items", "Too many transactions", headers={"Connection": "close"}),
     errors.UnsupportedMediaTypeError: Problem(415, "unsupported_media_type", "Unsupported media type"),
     errors.InvalidTransactionError: Problem(422, "invalid_request", "Invalid request"),
+    errors.ModelRefusedError: Problem(409, "model_refused", "The model was refused"),
     errors.RateLimitedError: Problem(429, "rate_limited", "Too many requests", retryable=True),
     errors.TooManyAuthFailuresError: Problem(
         429, "too_many_auth_failures", "Too many failed authentications", retryable=True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
@@ -16,11 +15,10 @@ from core.api.auth import NO_KEY_ID
 from core.api.door import Door
 from core.api.errors import problem_of, problem_response
 from core.api.headers import header_value, header_values
+from core.api.release import Release, Releases
 from core.errors import FraudScoringError
 from core.metrics import Metrics
 from core.observability import EventLog, LogFields, collect_annotations
-
-Endpoint = Callable[[Request], Awaitable[Response]]
 
 SCOPE_KEY = "fraud_scoring"
 UNKNOWN_ROUTE = "<unknown>"
@@ -35,6 +33,8 @@ class RequestContext:
     """What is known of one request; routes add what its log line should say."""
 
     request_id: str
+    release: Release
+    """The model that answers, even if it is exchanged meanwhile."""
     key_id: str = NO_KEY_ID
     """Whose API key it is: what belongs to a caller is kept under this, never under the key."""
     status: int = 0
@@ -50,7 +50,7 @@ def context_of(scope: Scope) -> RequestContext:
 class RequestMiddleware:
     """The outermost layer: nothing leaves the app without a request id, and nothing unknown gets past the key.
 
-    It calls the `endpoints` of (path, method) itself: on the way through FastAPI's middleware and router a request
+    It calls the endpoint of a route itself: on the way through FastAPI's middleware and router a request
     would spend longer than on being scored.
     """
 
@@ -59,24 +59,22 @@ class RequestMiddleware:
         app: ASGIApp,
         *,
         door: Door,
-        endpoints: Mapping[tuple[str, str], Endpoint],
+        releases: Releases,
         log: EventLog,
         metrics: Metrics,
-        model_version: str,
     ) -> None:
         self._app = app
         self._door = door
-        self._endpoints = endpoints
+        self._releases = releases
         self._log = log
         self._metrics = metrics
-        self._version_header = (b"x-model-version", model_version.encode("ascii"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        context = RequestContext(_request_id(scope))
+        context = RequestContext(_request_id(scope), self._releases.current)
         scope[SCOPE_KEY] = context
         collect_annotations(context.fields)
         path = _route_path(scope)
@@ -98,7 +96,7 @@ class RequestMiddleware:
         try:
             if path not in self._door.open_paths:
                 context_of(scope).key_id = await self._door.admit(scope, path, self._log)
-            endpoint = self._endpoints.get((path, scope["method"]))
+            endpoint = context_of(scope).release.endpoints.get((path, scope["method"]))
             if endpoint is None:
                 await self._app(scope, receive, self._sender(scope, send))
                 return
@@ -128,7 +126,7 @@ class RequestMiddleware:
         return send_with_headers
 
     def _headers_of(self, context: RequestContext) -> tuple[tuple[bytes, bytes], ...]:
-        return (b"x-request-id", context.request_id.encode("ascii")), self._version_header
+        return (b"x-request-id", context.request_id.encode("ascii")), context.release.version_header
 
     def _record(self, scope: Scope, context: RequestContext, path: str, latency_ms: float) -> None:
         """Write the one log line of the request and count it; probes are neither news nor traffic."""

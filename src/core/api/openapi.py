@@ -26,7 +26,9 @@ _DESCRIPTION = (
 Json = dict[str, Any]
 
 
-def build_document(service: ScoringService, settings: Settings, schema: TransactionSchema) -> Json:
+def build_document(
+    service: ScoringService, settings: Settings, schema: TransactionSchema, *, reloadable: bool = False
+) -> Json:
     """Return the OpenAPI 3.1 document of the app that serves `service`."""
     bundle = service.bundle
     examples = _examples(bundle)
@@ -36,6 +38,7 @@ def build_document(service: ScoringService, settings: Settings, schema: Transact
         "paths": {
             "/predict": {"post": _predict(examples, settings)},
             "/predict/batch": {"post": _predict_batch(bundle, examples, settings)},
+            **({"/model/reload": {"post": _reload()}} if reloadable else {}),
             "/model": {"get": _operation("model", "Describe the model", _json(_model(bundle)), (401,))},
             "/health": {"get": _operation("health", "Is the process alive?", _json(_status("ok")), open_to_all=True)},
             "/health/ready": {
@@ -71,6 +74,15 @@ def build_document(service: ScoringService, settings: Settings, schema: Transact
         },
         "security": [] if settings.auth_disabled else [{"ApiKey": []}],
     }
+
+
+def _reload() -> Json:
+    reply = {
+        "type": "object",
+        "required": ["model_version", "changed"],
+        "properties": {"model_version": {"type": "string"}, "changed": {"type": "boolean"}},
+    }
+    return _operation("reload", "Load the model bundle anew, and serve it", _json(reply), (*_GUARDED, 403, 409))
 
 
 def _predict(examples: list[Json], settings: Settings) -> Json:
@@ -144,7 +156,7 @@ def _cell_pattern(field: FieldSpec, example: float) -> str:
 
 
 _GUARDED = (401, 429, 503)
-_SCORING = (400, 401, 403, 413, 415, 422, 429, 502, 503, 504)
+_SCORING = (400, 401, 403, 408, 413, 415, 422, 429, 431, 502, 503, 504)
 
 
 def _operation(

@@ -32,12 +32,13 @@ _BYTES_WORTH_A_THREAD = 65_536
 class Routes:
     """The handlers of all routes, with the collaborators that they share."""
 
-    def __init__(self, service: ScoringService, settings: Settings) -> None:
+    def __init__(self, service: ScoringService, settings: Settings, readiness: Readiness, admission: Admission) -> None:
+        """`readiness` and `admission` are of the process: they outlast the model that these routes serve."""
         self._service = service
         self._settings = settings
         self.schema = TransactionSchema(service.bundle.manifest.fields)
-        self.readiness = Readiness()
-        self.admission = Admission(settings.max_in_flight)
+        self._readiness = readiness
+        self._admission = admission
         self._model = to_json(describe_model(service))
 
     async def predict(self, request: Request) -> Response:
@@ -67,7 +68,7 @@ class Routes:
 
     async def ready(self, request: Request) -> Response:
         """Tell that a transaction could be scored now."""
-        self.readiness.check()
+        self._readiness.check()
         await self._service.check_ready()
         return _reply({"status": "ready", "model_version": self._service.bundle.version})
 
@@ -84,11 +85,11 @@ class Routes:
     async def _score(self, request: Request, transactions: Transactions) -> list[Prediction]:
         """Score, and note for the log and the metrics what came out."""
         started = time.perf_counter()
-        await self.admission.enter()
+        await self._admission.enter()
         try:
             predictions = await self._service.score_many(transactions)
         finally:
-            self.admission.leave()
+            self._admission.leave()
         decisions = [prediction.decision for prediction in predictions]
         fields = context_of(request.scope).fields
         fields["scorer"] = self._service.scorer.name

@@ -25,6 +25,7 @@ CONTRACT = {
     "job_state_conflict": 409,
     "payload_too_large": 413,
     "too_many_items": 413,
+    "model_refused": 409,
     "rate_limited": 429,
     "too_many_auth_failures": 429,
     "overloaded": 503,
