@@ -32,18 +32,22 @@ def lambda_events() -> dict[str, Event]:
     )
     return {
         "api_rest_predict_fraud.json": rest("POST", "/predict", fraud),
+        "api_rest_predict_explained.json": rest("POST", "/predict", fraud, query={"explain": "true"}),
         "api_rest_predict_legitimate.json": rest("POST", "/predict", legitimate),
         "api_rest_batch.json": rest("POST", "/predict/batch", batch),
         "api_rest_batch_csv.json": rest("POST", "/predict/batch", table, CSV),
         "api_rest_health.json": rest("GET", "/health"),
         "api_http_predict_fraud.json": http("POST", "/predict", fraud),
+        "api_http_predict_explained.json": http("POST", "/predict", fraud, query="explain=true"),
         "api_http_batch_csv.json": http("POST", "/predict/batch", table, CSV),
         "api_alb_predict_fraud.json": alb("POST", "/predict", fraud),
         "api_warmup.json": {"warmup": True},
     }
 
 
-def rest(method: str, path: str, body: bytes = b"", media_type: str = JSON) -> Event:
+def rest(
+    method: str, path: str, body: bytes = b"", media_type: str = JSON, query: dict[str, str] | None = None
+) -> Event:
     """Return the event of a REST API whose media types are all binary, as template.yaml has it."""
     headers = _headers(body, media_type, host="abcdefghij.execute-api.eu-west-1.amazonaws.com")
     return {
@@ -52,8 +56,8 @@ def rest(method: str, path: str, body: bytes = b"", media_type: str = JSON) -> E
         "httpMethod": method,
         "headers": headers,
         "multiValueHeaders": {name: [value] for name, value in headers.items()},
-        "queryStringParameters": None,
-        "multiValueQueryStringParameters": None,
+        "queryStringParameters": query,
+        "multiValueQueryStringParameters": query and {name: [value] for name, value in query.items()},
         "pathParameters": {"proxy": path.removeprefix("/")},
         "stageVariables": None,
         "requestContext": {
@@ -78,13 +82,13 @@ def rest(method: str, path: str, body: bytes = b"", media_type: str = JSON) -> E
     }
 
 
-def http(method: str, path: str, body: bytes = b"", media_type: str = JSON) -> Event:
+def http(method: str, path: str, body: bytes = b"", media_type: str = JSON, query: str = "") -> Event:
     """Return the event of an HTTP API, payload format 2.0, which sends text types as text."""
     return {
         "version": "2.0",
         "routeKey": "$default",
         "rawPath": path,
-        "rawQueryString": "",
+        "rawQueryString": query,
         "headers": {
             name.lower(): value
             for name, value in _headers(body, media_type, "abcdefghij.execute-api.eu-west-1.amazonaws.com").items()

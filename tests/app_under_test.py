@@ -18,6 +18,7 @@ OTHER_KEY = "beta-93b7e2c4"
 PREDICT_KEY, BATCH_KEY, ADMIN_KEY = "gamma-0b52a7de", "delta-7f90c1d3", "omega-41c8e6a5"
 MORE_KEYS = f"{OTHER_KEY},{PREDICT_KEY}:predict,{BATCH_KEY}:batch,{ADMIN_KEY}:admin"
 MAX_BATCH_ITEMS = 50
+MAX_EXPLAINED_ITEMS = 5
 MAX_BODY_BYTES = 16_384
 MAX_BATCH_BODY_BYTES = 131_072
 
@@ -29,6 +30,7 @@ def settings_of_tests(**changes: Any) -> Settings:
         "model_bundle": BUNDLE,
         "auth_failures_per_minute": 0,
         "max_batch_items": MAX_BATCH_ITEMS,
+        "max_explained_items": MAX_EXPLAINED_ITEMS,
         "max_body_bytes": MAX_BODY_BYTES,
         "max_batch_body_bytes": MAX_BATCH_BODY_BYTES,
         "log_level": "ERROR",

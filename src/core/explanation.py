@@ -40,8 +40,8 @@ class Reason:
     """How far one field moved the log-odds of fraud away from those of the baseline."""
 
     feature: str
-    label: str
-    """The field's text for people, from the bundle; empty: there is none."""
+    label: str | None
+    """The field's text for people, if the bundle has one."""
     value: float
     impact: float
 

@@ -59,7 +59,12 @@ class Metrics:
             self._counts["ReviewedTransactions"] += fields["review"]
             self._counts["DeclinedTransactions"] += fields["decline"]
             self._counts["DegradedTransactions"] += fields["n_transactions"] if fields.get("degraded") else 0
-            self._latencies["ScoreLatency"].append(fields["score_ms"])
+            # Apart from each other: to explain takes hundreds of times as many rows.
+            if "explain_ms" in fields:
+                self._counts["ExplainedTransactions"] += fields["explained"]
+                self._latencies["ExplainLatency"].append(fields["explain_ms"])
+            else:
+                self._latencies["ScoreLatency"].append(fields["score_ms"])
 
     def flush(self) -> None:
         """Write what was collected since the last flush, if anything was."""

@@ -27,10 +27,12 @@ class LogFields(TypedDict, total=False):
     status: int
     latency_ms: float
     score_ms: float
+    explain_ms: float
     error_code: str
     error_type: str
     error_location: list[str]
     n_transactions: int
+    explained: int
     approve: int
     review: int
     decline: int

@@ -29,7 +29,7 @@ class FieldSpec(BaseModel):
     minimum: float
     maximum: float
     description: Annotated[str, Field(max_length=200)] = ""
-    label: Annotated[str, Field(max_length=100)] = ""
+    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
     """What people call it, if the one who trained said so; comes back with reasons."""
     if_missing: float | None = None
     """What stands for a value that is absent or null; None: the field is required."""

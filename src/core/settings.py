@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         None, description="Accept only the bundle whose `manifest.json` has this sha256."
     )
     max_batch_items: int = Field(5000, ge=1, le=100_000, description="Most transactions in one batch request.")
+    max_explained_items: int = Field(
+        100, ge=1, le=1000, description="Most transactions in one batch request with `explain=true`."
+    )
     max_body_bytes: int = Field(65_536, ge=1024, le=1 << 20, description="Largest body of `/predict`.")
     max_batch_body_bytes: int = Field(4_194_304, ge=1024, le=64 << 20, description="Largest body of `/predict/batch`.")
     max_in_flight: int = Field(

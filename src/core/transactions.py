@@ -197,3 +197,8 @@ def _transaction_list(document: object, max_items: int) -> list[object]:
 def too_many_items(n_items: int, max_items: int) -> TooManyItemsError:
     """Return the error for a batch of `n_items` where `max_items` are allowed."""
     return TooManyItemsError(f"A batch may have at most {max_items} transactions, not {n_items}.")
+
+
+def too_many_to_explain(n_items: int, max_items: int) -> TooManyItemsError:
+    """Return the error for a batch of `n_items` where `max_items` may be explained."""
+    return TooManyItemsError(f"At most {max_items} transactions may be explained in one request, not {n_items}.")

@@ -23,6 +23,7 @@ class Scored:
 
     row: Row
     transaction_id: str | None = None
+    explained: bool = False
 
 
 @dataclass(frozen=True)

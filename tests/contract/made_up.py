@@ -10,7 +10,7 @@ from tests.contract.exchange import Request
 MIN_LENGTH = 4
 """Shorter values turn up anywhere by chance."""
 _ROUTES = {"predict", "batch", "health", "ready", "model", "docs", "openapi.json", "x-api-key"}
-_WIRE = {"transactions", "transaction_id", "features", "null", "true", "false"}
+_WIRE = {"transactions", "transaction_id", "features", "null", "true", "false", "explain"}
 _SEPARATORS = re.compile(rb"[\s,:;{}\[\]\"'/?&=]+")
 
 

@@ -11,13 +11,14 @@ from tests.contract.bad_tables import table_cases
 from tests.contract.case import Case
 from tests.contract.edges import edge_cases
 from tests.contract.exchange import Request
+from tests.contract.explained import explained_cases
 from tests.contract.good import good_cases
 from tests.contract.rows import Rows, shipped_rows
 
 
 def contract_table(rows: Rows) -> dict[str, Case]:
     """Return the cases by name."""
-    parts = (good_cases, document_cases, field_cases, table_cases, edge_cases)
+    parts = (good_cases, explained_cases, document_cases, field_cases, table_cases, edge_cases)
     cases = [_with_limits(case) for part in parts for case in part(rows)]
     table = {case.name: case for case in cases}
     assert len(table) == len(cases), "two cases share a name"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import pytest
 from core.api.errors import INTERNAL, PROBLEMS, ROUTING
 from core.bootstrap import build_app
 from core.bundle import Bundle
+from core.explanation import Reason
 from core.service import Prediction, ScoringService
 from core.transactions import Transactions
 from tests.app_under_test import settings_of_tests
@@ -28,7 +30,7 @@ Ask = Callable[[str, str], Reply]
 """(transport, case) -> reply; asked once, then remembered."""
 
 PROBLEM_MEMBERS = {"type", "title", "status", "detail", "code", "request_id"}
-LOCATION_NAMES = {"body", "transactions", "transaction_id", "features", "<unknown>", *ROWS.names}
+LOCATION_NAMES = {"query", "explain", "body", "transactions", "transaction_id", "features", "<unknown>", *ROWS.names}
 
 
 @pytest.fixture(scope="module")
@@ -123,21 +125,29 @@ def _check_good_body(case: Case, reply: Reply, service: ScoringService) -> None:
 def _expected_predictions(scored: tuple[Scored, ...], service: ScoringService) -> list[dict[str, Any]]:
     async def score() -> list[Prediction]:
         values = np.array([[each.row[name] for name in ROWS.names] for each in scored])
-        return await service.score_many(Transactions([each.transaction_id for each in scored], values))
+        transactions = Transactions([each.transaction_id for each in scored], values)
+        if scored[0].explained and service.explainer is not None:
+            return await service.explain_many(transactions, service.explainer)
+        return await service.score_many(transactions)
 
     return [
-        {"transaction_id": each.transaction_id, "fraud_score": each.fraud_score, "decision": each.decision}
-        for each in _run(score())
+        {
+            "transaction_id": each.transaction_id,
+            "fraud_score": each.fraud_score,
+            "decision": each.decision,
+            **({} if each.reasons is None else {"reasons": list(map(_expected_reason, each.reasons))}),
+        }
+        for each in asyncio.run(score())
     ]
 
 
-def _run(coroutine: Any) -> Any:
-    """Run a coroutine that never waits."""
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value
-    raise AssertionError("the coroutine waits for something")
+def _expected_reason(reason: Reason) -> dict[str, Any]:
+    return {
+        "feature": reason.feature,
+        "value": reason.value,
+        "impact": reason.impact,
+        "direction": "raises" if reason.impact > 0 else "lowers",
+    }
 
 
 def _predictions(reply: Reply) -> list[dict[str, Any]]:
@@ -145,7 +155,7 @@ def _predictions(reply: Reply) -> list[dict[str, Any]]:
     if "predictions" in document:
         assert set(document) == {"predictions", "model_version"}
         return list(document["predictions"])
-    assert set(document) == {"transaction_id", "fraud_score", "decision", "model_version"}
+    assert set(document) - {"reasons"} == {"transaction_id", "fraud_score", "decision", "model_version"}
     return [{name: value for name, value in document.items() if name != "model_version"}]
 
 

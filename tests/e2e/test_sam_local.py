@@ -59,7 +59,13 @@ def test_sizes_are_printed_and_within_the_limits(built: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["api_rest_predict_fraud.json", "api_http_batch_csv.json", "api_alb_predict_fraud.json"]
+    "name",
+    [
+        "api_rest_predict_fraud.json",
+        "api_rest_predict_explained.json",
+        "api_http_batch_csv.json",
+        "api_alb_predict_fraud.json",
+    ],
 )
 def test_event_file_is_scored_by_sam_local_invoke(name: str) -> None:
     answer = sam.invoke(EVENTS / name)
@@ -68,6 +74,7 @@ def test_event_file_is_scored_by_sam_local_invoke(name: str) -> None:
     document = json.loads(answer["body"])
     assert document["model_version"]
     assert document.get("decision", "decline") == "decline"
+    assert ("reasons" in document) == ("explained" in name)
 
 
 def test_warm_up_is_answered_by_sam_local_invoke() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ ROW = {"json": 1.5, "class": 2, "log.amount": 3.25}
 PREDICT = predict(json.dumps(ROW))
 BATCH = batch(json_batch([json.dumps(ROW)] * 3))
 TABLE = post("/predict/batch", csv_table(list(ROW), [list(ROW.values())]), headers=(KEY_HEADER, CSV_TYPE))
+EXPLAINED = replace(PREDICT, target="/predict?explain=true"), replace(BATCH, target="/predict/batch?explain=true")
 READY = Request("GET", "/health/ready")
 
 FAILURES = {
@@ -53,7 +55,7 @@ def check_problem(reply: Reply, status: int, code: str) -> None:
 def test_failed_scorer_is_answered_as_published_on_every_route(
     tiny: Bundle, error: type[errors.ScorerError], status: int
 ) -> None:
-    for reply in ask(tiny, error("The scorer failed."), PREDICT, BATCH, TABLE, READY):
+    for reply in ask(tiny, error("The scorer failed."), PREDICT, BATCH, TABLE, READY, *EXPLAINED):
         check_problem(reply, status, error.code)
 
 
@@ -78,7 +80,7 @@ def nan_in_the_middle(features: Any) -> Any:
     ids=["nan", "inf", "negative", "above-one", "nan-in-the-middle", "one-more", "one-less", "matrix"],
 )
 def test_score_that_is_none_is_an_invalid_response(tiny: Bundle, answer: float | Callable[[Any], Any]) -> None:
-    for reply in ask(tiny, answer, PREDICT, BATCH, TABLE):
+    for reply in ask(tiny, answer, PREDICT, BATCH, TABLE, *EXPLAINED):
         check_problem(reply, 502, "upstream_invalid_response")
 
 
@@ -111,6 +113,22 @@ def test_batch_is_one_call_of_the_scorer(tiny: Bundle) -> None:
     with InProcess.open(app_with(tiny, scorer)) as transport:
         transport.send(BATCH)
     assert scorer.calls == [3]
+
+
+def test_explained_batch_is_one_call_of_the_scorer_too(tiny: Bundle) -> None:
+    """Of the three transactions, the three rows of the baseline, and one row between for each of six orders."""
+    scorer = StaticScorer(0.5)
+    with InProcess.open(app_with(tiny, scorer)) as transport:
+        transport.send(EXPLAINED[1])
+    assert scorer.calls == [3 + 3 + 3 * 6]
+
+
+def test_one_derived_row_without_a_score_leaves_no_score_at_all(tiny: Bundle) -> None:
+    def last_is_missing(features: Any) -> Any:
+        return np.append(np.full(len(features) - 1, 0.5), np.nan)
+
+    for reply in ask(tiny, last_is_missing, *EXPLAINED):
+        check_problem(reply, 502, "upstream_invalid_response")
 
 
 def test_draining_process_is_not_ready_and_goes_on_scoring(tiny: Bundle) -> None:

@@ -20,6 +20,7 @@ from tests.app_under_test import (
     MAX_BATCH_BODY_BYTES,
     MAX_BATCH_ITEMS,
     MAX_BODY_BYTES,
+    MAX_EXPLAINED_ITEMS,
     MORE_KEYS,
     OTHER_KEY,
     PREDICT_KEY,
@@ -37,7 +38,16 @@ DIGITS = "482913"
 """In every number that is sent below: `7391.482913` and the like."""
 WORD = "CaNaRy"
 CANARIES = (CARD, DIGITS, WORD, WORD.lower(), WORD.upper(), KEY, OTHER_KEY, PREDICT_KEY)
-MEASURED = {"timestamp", "_aws", "latency_ms", "score_ms", "RequestLatency", "ScoreLatency"}
+MEASURED = {
+    "timestamp",
+    "_aws",
+    "latency_ms",
+    "score_ms",
+    "explain_ms",
+    "RequestLatency",
+    "ScoreLatency",
+    "ExplainLatency",
+}
 LINE_FIELDS = {"level", "message", "timestamp", "service"}
 
 ROW = {name: float(f"{index % 10}.{DIGITS}{index}") for index, name in enumerate(ROWS.names, 10)}
@@ -138,13 +148,27 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
         "LOG_LEVEL": "DEBUG",
         "AUTH_FAILURES_PER_MINUTE": "0",
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
+        "MAX_EXPLAINED_ITEMS": str(MAX_EXPLAINED_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),
     }
     with serving(folder, **settings) as server:
         ask = Socket(server.port).send
         of_table = [case.request for case in TABLE.values()]
-        requests = [predict(TEXT), batch(json_batch([TEXT] * 3)), *bad_bodies(), *tables(), *odd_heads(), *of_table]
+        reasoned = [
+            Request("POST", f"{path}?explain={answer}&{WORD}={CARD}", (KEY_HEADER, JSON_TYPE), text.encode())
+            for path, text in (("/predict", TEXT), ("/predict/batch", json_batch([TEXT] * 3)))
+            for answer in ("true", WORD)
+        ]
+        requests = [
+            predict(TEXT),
+            batch(json_batch([TEXT] * 3)),
+            *reasoned,
+            *bad_bodies(),
+            *tables(),
+            *odd_heads(),
+            *of_table,
+        ]
         statuses = {ask(request).status for request in requests}
         assert server.stop() == 0
         return Written(server.out.read_text(), server.err.read_text(), statuses)

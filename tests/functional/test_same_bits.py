@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from core.api.app import create_app
 from core.service import ScoringService
 from tests.app_under_test import settings_of_tests
-from tests.contract.case import Row, batch, csv_table, json_batch, predict, table
+from tests.contract.case import Row, batch, csv_table, json_batch, post, predict, table
 from tests.contract.rows import Rows, shipped_rows
 from tests.contract.transports import InProcess, Transport
 
@@ -31,7 +32,7 @@ USUAL = st.sampled_from(ROWS.golden).map(lambda row: tuple(row.values()))
 
 @pytest.fixture(scope="module")
 def transport(service: ScoringService) -> Iterator[Transport]:
-    limits = {"max_batch_items": BATCH_SIZE, "max_batch_body_bytes": 4 << 20}
+    limits = {"max_explained_items": len(ROWS.golden), "max_batch_items": BATCH_SIZE, "max_batch_body_bytes": 4 << 20}
     app: FastAPI = create_app(service, settings_of_tests(**limits))
     with InProcess.open(app) as opened:
         yield opened
@@ -101,3 +102,19 @@ def test_fraud_score_at_every_place_of_batches_of_several_sizes_is_the_same(tran
     scores = score_together(transport, [ROWS.fraud] * size, "vector", random.Random(1))
 
     assert {repr(score) for score in scores} == {repr(score_alone(transport, ROWS.fraud, random.Random(1)))}
+
+
+def test_reasons_alone_and_in_a_batch_are_the_same(transport: Transport) -> None:
+    def ask(target: str, body: str) -> dict[str, Any]:
+        reply = transport.send(post(f"{target}?explain=true", body))
+        assert reply.status == 200, reply.body
+        return dict(reply.json())
+
+    texts = [json.dumps(row) for row in ROWS.golden]
+    together = ask("/predict/batch", json_batch(texts))["predictions"]
+
+    assert len(together) == len(texts) >= 50
+    for text, prediction in zip(texts, together, strict=True):
+        alone = ask("/predict", text)
+        assert repr(alone["reasons"]) == repr(prediction["reasons"])
+        assert repr(alone["fraud_score"]) == repr(prediction["fraud_score"])

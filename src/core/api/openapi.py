@@ -8,6 +8,7 @@ from typing import Any
 
 from core.api.errors import INTERNAL, MAX_RETRY_AFTER_S, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
 from core.api.limits import CSV, JSON
+from core.api.query import explain_parameter, reasons_schema
 from core.bundle import Bundle
 from core.errors import MAX_ISSUES
 from core.preprocessing import FieldSpec
@@ -91,6 +92,7 @@ def _predict(examples: list[Json], settings: Settings) -> Json:
     vector = {"transaction_id": "t-3", "features": [v for k, v in examples[0].items() if k != ID_COLUMN]}
     named = {"legitimate": examples[0], "fraud": examples[-1], "vector": vector}
     operation = _operation("predict", "Score one transaction", _json(reply), _SCORING)
+    operation["parameters"] = [explain_parameter()]
     operation["requestBody"] = {
         "required": True,
         "description": f"At most {settings.max_body_bytes} bytes.",
@@ -118,6 +120,7 @@ def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> 
     columns = [ID_COLUMN, *bundle.field_names]
     lines = [",".join(columns), *(",".join(str(example[name]) for name in columns) for example in examples)]
     operation = _operation("predict_batch", "Score a list of transactions, all or none", _json(reply), _SCORING)
+    operation["parameters"] = [explain_parameter(f" At most {settings.max_explained_items} transactions, then.")]
     operation["requestBody"] = {
         "required": True,
         "description": f"At most {settings.max_batch_items} transactions in {settings.max_batch_body_bytes} bytes.",
@@ -226,6 +229,7 @@ def _prediction() -> Json:
             "transaction_id": {"type": ["string", "null"], "maxLength": MAX_ID_LENGTH},
             "fraud_score": {"type": "number", "minimum": 0, "maximum": 1},
             "decision": {"enum": ["approve", "review", "decline"]},
+            "reasons": reasons_schema(),
             "degraded": {"const": True, "description": "There when the fallback answered for the endpoint."},
         },
     }

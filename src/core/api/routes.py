@@ -17,14 +17,16 @@ from starlette.responses import Response
 from core.api.admission import Admission
 from core.api.limits import CSV, JSON, read_body, require_media_type
 from core.api.middleware import context_of
+from core.api.query import asks_for_reasons, no_reasons_here
 from core.api.replies import JsonReply
 from core.csv_document import read_csv
+from core.explanation import Explainer, Reason
 from core.json_document import read_json
 from core.json_table import read_json_batch
 from core.readiness import Readiness
 from core.service import Prediction, ScoringService
 from core.settings import Settings
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import Transactions, TransactionSchema, too_many_to_explain
 
 _BYTES_WORTH_A_THREAD = 65_536
 
@@ -44,21 +46,30 @@ class Routes:
     async def predict(self, request: Request) -> Response:
         """Score one transaction."""
         require_media_type(request, (JSON,))
+        explainer = self._explainer_for(request)
         body = await read_body(request, self._settings.max_body_bytes)
-        [prediction] = await self._score(request, self.schema.parse_one(read_json(body)))
-        return _reply({**_as_dict(prediction), "model_version": self._service.bundle.version})
+        [prediction] = await self._score(request, self.schema.parse_one(read_json(body)), explainer)
+        return _reply({
+            **_as_dict(prediction),
+            "model_version": self._service.bundle.version,
+            **_reasons_of(prediction),
+        })  # fmt: skip
 
     async def predict_batch(self, request: Request) -> Response:
         """Score a list of transactions, all or none."""
         media_type = require_media_type(request, (JSON, CSV))
+        explainer = self._explainer_for(request)
         body = await read_body(request, self._settings.max_batch_body_bytes)
         parse = self._parse_csv if media_type == CSV else self._parse_json
         # A large body takes milliseconds to parse; other requests go on meanwhile.
         large = len(body) > _BYTES_WORTH_A_THREAD
         transactions = await anyio.to_thread.run_sync(parse, body) if large else parse(body)
-        predictions = await self._score(request, transactions)
+        most = self._settings.max_explained_items
+        if explainer is not None and len(transactions.ids) > most:
+            raise too_many_to_explain(len(transactions.ids), most)
+        predictions = await self._score(request, transactions, explainer)
         return _reply({
-            "predictions": [_as_dict(prediction) for prediction in predictions],
+            "predictions": [{**_as_dict(prediction), **_reasons_of(prediction)} for prediction in predictions],
             "model_version": self._service.bundle.version,
         })  # fmt: skip
 
@@ -82,20 +93,38 @@ class Routes:
     def _parse_csv(self, body: bytes) -> Transactions:
         return read_csv(body, self.schema, self._settings.max_batch_items)
 
-    async def _score(self, request: Request, transactions: Transactions) -> list[Prediction]:
+    def _explainer_for(self, request: Request) -> Explainer | None:
+        """Return what explains scores, if the request asks for reasons."""
+        if not asks_for_reasons(request.scope.get("query_string", b"")):
+            return None
+        if self._service.explainer is None:
+            raise no_reasons_here()
+        return self._service.explainer
+
+    async def _score(
+        self, request: Request, transactions: Transactions, explainer: Explainer | None
+    ) -> list[Prediction]:
         """Score, and note for the log and the metrics what came out."""
         started = time.perf_counter()
         await self._admission.enter()
         try:
-            predictions = await self._service.score_many(transactions)
+            if explainer is None:
+                predictions = await self._service.score_many(transactions)
+            else:
+                predictions = await self._service.explain_many(transactions, explainer)
         finally:
             self._admission.leave()
+        elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
         decisions = [prediction.decision for prediction in predictions]
         fields = context_of(request.scope).fields
         fields["scorer"] = self._service.scorer.name
         fields["model_version"] = self._service.bundle.version
-        fields["score_ms"] = round((time.perf_counter() - started) * 1000, 3)
         fields["n_transactions"] = len(decisions)
+        if explainer is None:
+            fields["score_ms"] = elapsed_ms
+        else:
+            fields["explained"] = len(decisions)
+            fields["explain_ms"] = elapsed_ms
         fields["approve"] = decisions.count("approve")
         fields["review"] = decisions.count("review")
         fields["decline"] = decisions.count("decline")
@@ -114,7 +143,7 @@ def describe_model(service: ScoringService) -> dict[str, Any]:
         "model_version": manifest.version,
         "bundle_sha256": service.bundle.digest,
         "scorer": service.scorer.name,
-        "fields": [field.model_dump() for field in manifest.fields],
+        "fields": [field.model_dump(exclude_none=True) for field in manifest.fields],
         "features": [feature.name for feature in manifest.features],
         "thresholds": manifest.thresholds.model_dump(),
         "prevalence": manifest.prevalence,
@@ -129,6 +158,20 @@ def _as_dict(prediction: Prediction) -> dict[str, Any]:
         "decision": prediction.decision,
     }
     return answer if prediction.degraded_by is None else {**answer, "degraded": True}
+
+
+def _reasons_of(prediction: Prediction) -> dict[str, Any]:
+    return {} if prediction.reasons is None else {"reasons": [_reason(reason) for reason in prediction.reasons]}
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {
+        "feature": reason.feature,
+        **({} if reason.label is None else {"label": reason.label}),
+        "value": reason.value,
+        "impact": reason.impact,
+        "direction": reason.direction,
+    }
 
 
 def _reply(body: dict[str, Any]) -> Response:

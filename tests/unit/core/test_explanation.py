@@ -15,7 +15,9 @@ from core.preprocessing import FieldSpec, FieldValues
 from tests.tiny_bundle import BASELINE, ODDS_FACTOR, expected_margin
 
 N_FIELDS = 7
-FIELDS = [FieldSpec(name=f"f{i}", minimum=-10.0, maximum=10.0, label="Amount" * (i == 2)) for i in range(N_FIELDS)]
+FIELDS = [
+    FieldSpec(name=f"f{i}", minimum=-10.0, maximum=10.0, label="Amount" if i == 2 else None) for i in range(N_FIELDS)
+]
 USED = {field.name for field in FIELDS} - {"f4"}
 RANDOM = np.random.default_rng(5)
 TYPICAL = RANDOM.normal(size=(3, N_FIELDS)).tolist()
@@ -167,7 +169,7 @@ def test_reasons_are_the_strongest_impacts_in_order_with_the_values_of_the_trans
         assert [reason.value for reason in reasons] == row[strongest].tolist()
         assert [reason.impact for reason in reasons] == impacts[strongest].tolist()
         assert all(reason.direction == ("raises" if reason.impact > 0 else "lowers") for reason in reasons)
-        assert all(reason.label == ("Amount" if reason.feature == "f2" else "") for reason in reasons)
+        assert all(reason.label == ("Amount" if reason.feature == "f2" else None) for reason in reasons)
 
 
 def test_field_that_the_model_does_not_see_or_that_makes_no_difference_is_no_reason() -> None:

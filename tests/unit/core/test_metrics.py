@@ -44,6 +44,16 @@ def test_flush_sums_up_what_was_recorded(capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
+def test_flush_explained_transactions_and_their_latency_are_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = Metrics("fraud-scoring")
+    explained = {name: value for name, value in SCORED.items() if name != "score_ms"}
+    metrics.record_request(200, 9.0, {**explained, "explained": 6, "explain_ms": 8.0})  # type: ignore[typeddict-item]
+
+    summed = totals(flushed(metrics, capsys))
+    assert (summed["ExplainedTransactions"], summed["ExplainLatency"], summed["DeclinedTransactions"]) == (6, 8.0, 1)
+    assert "ScoreLatency" not in summed
+
+
 def test_flush_dimensions_are_the_service_and_the_code_alone(capsys: pytest.CaptureFixture[str]) -> None:
     metrics = Metrics("fraud-scoring")
     metrics.record_request(401, 1.0, {"error_code": "unauthorized", "request_id": "4111111111111111"})

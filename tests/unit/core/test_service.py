@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,15 @@ from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
 from core.service import Prediction, ScoringService
 from core.transactions import Transactions
-from tests.tiny_bundle import EXPECTED_LOSS, ODDS_FACTOR, golden_cases, tiny_files, tiny_manifest
+from tests.tiny_bundle import (
+    BASELINE,
+    EXPECTED_LOSS,
+    ODDS_FACTOR,
+    golden_cases,
+    tiny_files,
+    tiny_manifest,
+    write_tiny_bundle,
+)
 
 VALUES = np.array([[5.0, 0.0, 300.0], [0.0, 0.0, 300.0], [5.0, 9.0, 10.0]])
 THREE = Transactions(["a", None, "c"], VALUES)
@@ -24,6 +34,10 @@ THREE = Transactions(["a", None, "c"], VALUES)
 
 def score_many(bundle: Bundle, scorer: Scorer, transactions: Transactions = THREE) -> list[Prediction]:
     return asyncio.run(ScoringService(bundle, scorer).score_many(transactions))
+
+
+def log_odds(probability: float) -> float:
+    return math.log(probability / (1.0 - probability))
 
 
 def test_score_many_answers_in_order_with_calibrated_probabilities(tiny: Bundle) -> None:
@@ -55,6 +69,42 @@ def test_score_one_is_the_first_of_many(tiny: Bundle) -> None:
     alone = [asyncio.run(service.score_one(Transactions([THREE.ids[i]], VALUES[i : i + 1]))) for i in range(3)]
 
     assert alone == many
+
+
+def explain_many(bundle: Bundle, scorer: Scorer, fallback: Scorer | None = None) -> list[Prediction]:
+    service = ScoringService(bundle, scorer, fallback)
+    assert service.explainer is not None
+    return asyncio.run(service.explain_many(THREE, service.explainer))
+
+
+def test_explain_many_says_what_score_many_does_with_reasons_that_lead_from_the_baseline_to_it(tiny: Bundle) -> None:
+    predictions = explain_many(tiny, EmbeddedScorer(tiny))
+
+    assert [replace(each, reasons=None) for each in predictions] == score_many(tiny, EmbeddedScorer(tiny))
+    typical = score_many(tiny, EmbeddedScorer(tiny), Transactions([None] * 3, np.array(BASELINE)))
+    start = sum(log_odds(each.fraud_score) for each in typical) / 3
+    for prediction in predictions:
+        assert prediction.reasons is not None  # two fields are used, so that all impacts are among the reasons
+        end = start + sum(reason.impact for reason in prediction.reasons)
+        assert end == pytest.approx(log_odds(prediction.fraud_score), abs=1e-12)
+
+
+def test_explain_many_score_and_reasons_are_of_the_fallback_while_the_scorer_fails(tiny: Bundle) -> None:
+    predictions = explain_many(tiny, StaticScorer(ScorerTimeoutError("late")), EmbeddedScorer(tiny))
+
+    assert {each.degraded_by for each in predictions} == {"upstream_timeout"}
+    assert [replace(each, degraded_by=None) for each in predictions] == explain_many(tiny, EmbeddedScorer(tiny))
+
+
+def test_explain_many_scorer_that_cannot_answer_so_many_rows_gives_no_prediction(tiny: Bundle) -> None:
+    with pytest.raises(ScorerResponseError):
+        explain_many(tiny, StaticScorer(lambda features: np.full(3, 0.5)))
+
+
+def test_bundle_without_a_baseline_has_no_explainer(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path, explanation=None)
+
+    assert ScoringService(load_bundle(tmp_path), StaticScorer(0.5)).explainer is None
 
 
 @pytest.mark.parametrize("answer", [float("nan"), -0.1, 1.5, lambda features: np.zeros(2)])
