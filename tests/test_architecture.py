@@ -16,8 +16,22 @@ from tests.repository import BUNDLE, CORE, ROOT, SOURCES
 
 LAYERS = (
     ("core.errors", "core.keys"),
-    ("core.settings", "core.observability", "core.json_document", "core.number_text", "core.readiness"),
-    ("core.calibration", "core.decision", "core.preprocessing", "core.metrics", "core.secrets_manager"),
+    (
+        "core.settings",
+        "core.keys_file",
+        "core.observability",
+        "core.json_document",
+        "core.number_text",
+        "core.readiness",
+    ),
+    (
+        "core.calibration",
+        "core.decision",
+        "core.preprocessing",
+        "core.metrics",
+        "core.secrets_manager",
+        "core.keys_file",
+    ),
     ("core.transactions", "core.manifest", "core.explanation"),
     ("core.csv_table", "core.json_table"),
     ("core.bundle", "core.csv_document"),

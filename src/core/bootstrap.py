@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from core.api.auth import ApiKeys
+from core.api.auth import ApiKeys, KeySource
 from core.bundle import Bundle, load_bundle
+from core.keys_file import KeysFile
 from core.observability import EventLog
 from core.scoring.base import Scorer
 from core.secrets_manager import SecretsManagerKeys
@@ -62,11 +63,15 @@ def build_keys(settings: Settings) -> ApiKeys:
     Raises
     ------
     KeySourceError
-        The secret cannot be read.
+        The file or the secret cannot be read.
     """
-    if settings.api_keys_secret_arn is None:
+    source: KeySource
+    if settings.api_keys_file is not None:
+        source = KeysFile(settings.api_keys_file)
+    elif settings.api_keys_secret_arn is not None:
+        source = SecretsManagerKeys(settings.api_keys_secret_arn)
+    else:
         return ApiKeys(settings.api_keys())
-    source = SecretsManagerKeys(settings.api_keys_secret_arn)
     return ApiKeys(source.fetch(), source)
 
 

@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="Active API keys, separated by commas; `KEY:predict+batch` limits one to these scopes."
     )
+    api_keys_file: Path | None = Field(
+        None, description="File that holds the active API keys, in place of `API_KEY`; read again every 30 s."
+    )
     api_keys_secret_arn: SecretArn | None = Field(
         None,
         description="Secret in AWS Secrets Manager that holds the active API keys, in place of `API_KEY`.",
@@ -129,13 +132,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _somebody_may_call(self) -> Settings:
-        if self.api_key is None and self.api_keys_secret_arn is None and not self.auth_disabled:
+        sources = ("api_key", "api_keys_file", "api_keys_secret_arn")
+        given = [name.upper() for name in sources if getattr(self, name) is not None]
+        if not given and not self.auth_disabled:
             raise ValueError(
-                "API_KEY is not set: set one key or several, or API_KEYS_SECRET_ARN, "
+                "API_KEY is not set: set one key or several, or API_KEYS_FILE, or API_KEYS_SECRET_ARN, "
                 "or AUTH_DISABLED=true to serve without"
             )
-        if self.api_key is not None and self.api_keys_secret_arn is not None:
-            raise ValueError("API_KEY and API_KEYS_SECRET_ARN are both set: set one of them")
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both set: set one of them")
         return self
 
     @model_validator(mode="after")
