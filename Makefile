@@ -91,7 +91,7 @@ sbom: venv-serve tool-cyclonedx ## write build/sbom.cdx.json: what ships, with l
 
 .PHONY: bench
 bench: venv-all tool-tutorial tool-bentoml tool-mlserver ## measure the service beside a bare server and its peers
-	@$(python) -m benchmarks $(BENCH_ARGS)
+	@PYTHONPATH=ecs $(python) -m benchmarks $(BENCH_ARGS)
 
 ##@ Deploy
 

@@ -29,7 +29,7 @@ PARTS = ("in-process", "http", "endpoint", "growth", "lambda")
 
 def main() -> None:
     """Run the chosen parts, show their tables, and write them to a file if all were run."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition(":")[0])
+    parser = argparse.ArgumentParser(prog="PYTHONPATH=ecs python -m benchmarks", description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="which parts to run (all)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each load, interleaved (5)")
     parser.add_argument("--seconds", type=float, default=3, help="length of each load in each round (3)")
@@ -60,7 +60,7 @@ def main() -> None:
 def _in_process(_folder: Path, _pace: Pace, on_step: Callable[[str], None], _notes: list[str]) -> list[Section]:
     on_step("in the process")
     app, service = in_process.silent_app()
-    return [in_process.single(app, service), in_process.batches(app, service)]
+    return [measure(app, service) for measure in (in_process.single, in_process.batches, in_process.explanations)]
 
 
 def _http(folder: Path, pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:

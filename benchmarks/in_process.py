@@ -25,6 +25,7 @@ from core.settings import Settings
 ROUNDS = 7
 SINGLE_REQUESTS = 1000
 BATCH_SIZES = (100, 1000, 5000)
+EXPLAINED = (1, 10)
 KEY = b"benchmark-key-of-nobody"
 
 
@@ -45,7 +46,8 @@ def rows_of(service: ScoringService, n: int) -> list[dict[str, float]]:
 
 async def _request(app: ASGIApp, path: str, media_type: bytes, body: bytes) -> int:
     headers = [(b"content-type", media_type), (b"x-api-key", KEY), (b"content-length", b"%d" % len(body))]
-    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    path, _, query = path.partition("?")
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": query.encode(), "headers": headers}
     status = 0
 
     async def receive() -> Message:
@@ -129,6 +131,23 @@ def batches(app: ASGIApp, service: ScoringService) -> Section:
         for form, (media_type, body) in bodies.items():
             ours = n / seconds_of(app, "/predict/batch", media_type, body, 1)
             section.rows.append((f"{n:,}, {form}", f"{ours:,.0f}", f"{bare:,.0f}", f"{ours / bare:.2f}"))
+    return section
+
+
+def explanations(app: ASGIApp, service: ScoringService) -> Section:
+    """Return what reasons cost."""
+    assert service.explainer is not None, "the shipped bundle explains"
+    section = Section(
+        "Reasons, ?explain=true: CPU in the process, no server",
+        ("transactions in a request", "ms", "of it, the model, ms", "rows scored"),
+    )
+    for n in EXPLAINED:
+        rows = rows_of(service, n)
+        path, body = ("/predict", json.dumps(rows[0]).encode()) if n == 1 else ("/predict/batch", body_of(rows))
+        ours = seconds_of(app, f"{path}?explain=true", b"application/json", body, 5)
+        derived = service.explainer.derive(np.array([list(row.values()) for row in rows]))
+        model = best_seconds(partial(service.scorer.score, service.bundle.preprocessor.transform(derived)), 5)
+        section.rows.append((str(n), f"{ours * 1e3:.2f}", f"{model * 1e3:.2f}", f"{service.explainer.n_rows(n):,}"))
     return section
 
 
