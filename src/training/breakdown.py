@@ -59,9 +59,12 @@ class Importance:
     """Share of the gain of all splits in the trees."""
 
 
-def by_hour(stream: Stream, times_s: Floats, seed: int, n_resamples: int = N_RESAMPLES) -> list[Group]:
-    """Return groups of four hours; `times_s` are seconds from some start, of which days are cut off."""
-    hours = (times_s / 3600.0) % 24.0
+def by_hour(stream: Stream, seed: int, n_resamples: int = N_RESAMPLES) -> list[Group]:
+    """Return groups of four hours, days cut off; none without a time column."""
+    column, meaning = stream.schema.time_column, stream.schema.time
+    if column is None:
+        return []
+    hours = ((stream.values[:, column] * meaning.unit_s + meaning.offset_s) / 3600.0) % 24.0
     return [
         _group(f"{start} to {end} h", stream.scored, (hours >= start) & (hours < end), seed, n_resamples)
         for start, end in zip(_HOURS, _HOURS[1:], strict=False)

@@ -15,10 +15,15 @@ from training.errors import OptionError
 from training.schema import DAY_S, LARGEST_VALUE, TableSchema, TimeMeaning
 
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-_SECONDS = {"milliseconds": 0.001, "seconds": 1.0, "minutes": 60.0, "hours": 3600.0, "days": float(DAY_S)}
-_NAME = TypeAdapter(Name)
-
 Unit = Literal["milliseconds", "seconds", "minutes", "hours", "days"]
+SECONDS: dict[Unit, float] = {
+    "milliseconds": 0.001,
+    "seconds": 1.0,
+    "minutes": 60.0,
+    "hours": 3600.0,
+    "days": float(DAY_S),
+}
+_NAME = TypeAdapter(Name)
 
 
 class TimeColumn(BaseModel):
@@ -34,7 +39,7 @@ class TimeColumn(BaseModel):
     """Added before the time of day is taken."""
 
     def meaning(self) -> TimeMeaning:
-        return TimeMeaning(_SECONDS[self.unit], self.zero == "midnight", self.utc_offset_hours * 3600.0)
+        return TimeMeaning(SECONDS[self.unit], self.zero == "midnight", self.utc_offset_hours * 3600.0)
 
 
 class FieldOptions(BaseModel):

@@ -10,14 +10,14 @@ from rich.table import Table
 
 from core.bundle import load_bundle
 from training import options
-from training.data import read_data
+from training.bundle_columns import columns_of
+from training.data import open_data
 from training.documents import write_file
 from training.evaluate import N_RESAMPLES
 from training.evaluation import Evaluation, draw, evaluate_bundle
 from training.figures import figure_rows
 from training.html_report import html_report
 from training.run import DEFAULT_SEED
-from training.schema import CREDITCARD
 from training.terminal import OUTPUT, progress
 
 REPORT = "report.html"
@@ -33,7 +33,7 @@ Resamples = Annotated[int, typer.Option(min=1000, max=100_000, help="Bootstrap r
 
 def evaluate(
     bundle: options.BundleArgument,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled transactions.")],
+    data: options.Data,
     out: OutOption,
     every_row: EveryRow = False,
     resamples: Resamples = N_RESAMPLES,
@@ -46,12 +46,12 @@ def evaluate(
     judged = load_bundle(bundle)
     with progress() as on_progress:
         on_progress("data", 0.0)
-        data_file = read_data(data, CREDITCARD)
+        data_file, schema = open_data(data, columns_of(judged))
         on_progress("data", 1.0)
         evaluation = evaluate_bundle(
             judged,
             data_file,
-            CREDITCARD,
+            schema,
             seed,
             every_row=every_row,
             n_resamples=resamples,

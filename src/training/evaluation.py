@@ -13,7 +13,7 @@ from training.breakdown import Group, Importance, by_amount, by_hour, importance
 from training.costs import AssumedCosts
 from training.data import DataFile, Table
 from training.evaluate import N_RESAMPLES, evaluate
-from training.known_rows import own_split, stream_of
+from training.known_rows import completed, own_split, stream_of
 from training.mistakes import Mistakes, worst_mistakes
 from training.policies import Outcome, Rule, Stream, compare, standard_rules
 from training.schema import TableSchema
@@ -61,8 +61,8 @@ def choose_rows(bundle: Bundle, data: DataFile, schema: TableSchema, *, every_ro
     """Return the holdout of the bundle's own training, if `data` are its rows, else all of them."""
     split = own_split(bundle, data, schema)
     if split is None:
-        return ChosenRows(data.table, UNKNOWN)
-    return ChosenRows(data.table, SEEN) if every_row else ChosenRows(split.holdout, HOLDOUT)
+        return ChosenRows(completed(bundle, data.table), UNKNOWN)
+    return ChosenRows(completed(bundle, data.table), SEEN) if every_row else ChosenRows(split.holdout, HOLDOUT)
 
 
 def evaluate_bundle(
@@ -81,7 +81,6 @@ def evaluate_bundle(
     stream = stream_of(bundle, chosen.table, schema, bundle.manifest.prevalence)
     on_progress("scores", 1.0)
     costs, rules = costs_of(bundle), standard_rules(bundle.manifest.thresholds)
-    time = _time_column(schema)
     return Evaluation(
         bundle=bundle,
         rows=chosen.described,
@@ -90,10 +89,10 @@ def evaluate_bundle(
         metrics=evaluate(stream.scored, seed, n_resamples, partial(on_progress, "intervals")),
         costs=costs,
         outcomes=compare(stream, rules, costs, seed, n_resamples, partial(on_progress, "decisions")),
-        hours=[] if time is None else by_hour(stream, stream.values[:, time], seed, n_resamples),
+        hours=by_hour(stream, seed, n_resamples),
         amounts=by_amount(stream, seed, n_resamples),
         importances=importances(bundle, stream, seed, partial(on_progress, "importance")),
-        mistakes=worst_mistakes(bundle, stream, bundle.manifest.thresholds, data.table),
+        mistakes=worst_mistakes(bundle, stream, bundle.manifest.thresholds, completed(bundle, data.table)),
     )
 
 
@@ -119,11 +118,7 @@ def draw(evaluation: Evaluation, seed: int) -> dict[str, bytes]:
         breakdown_plots.IMPORTANCE: breakdown_plots.importance(evaluation.importances),
     }
     if evaluation.hours:
-        axis = "hours from the start of the time column, days cut off"
+        start = "midnight" if stream.schema.time.starts_at_midnight else "the zero of the time column, days cut off"
+        axis = f"hours from {start}"
         pictures[breakdown_plots.BY_HOUR] = breakdown_plots.groups(evaluation.hours, "Average precision by hour", axis)
     return pictures
-
-
-def _time_column(schema: TableSchema) -> int | None:
-    name = getattr(schema, "time_field", None)
-    return None if name is None else schema.field_names.index(name)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+
+import numpy as np
 
 from core.bundle import Bundle
 from core.calibration import Scores
@@ -11,8 +14,8 @@ from core.scoring.embedded import EmbeddedScorer
 from training.data import DataFile, Table
 from training.evaluate import Scored
 from training.policies import Stream
-from training.schema import TableSchema
-from training.split import Split, split_table
+from training.schema import FeaturePlan, TableSchema
+from training.split import Split, SplitKind, split_table
 from training.weighting import real_world_weights
 
 
@@ -25,9 +28,23 @@ def own_split(bundle: Bundle, data: DataFile, schema: TableSchema) -> Split | No
     training = bundle.manifest.training
     if training.get("data", {}).get("sha256") != data.sha256:
         return None
-    split = split_table(data.table, schema, training["seed"])
     recorded = {name: part["sha256"] for name, part in training["split"]["parts"].items()}
-    return split if {name: part.digest() for name, part in split.parts().items()} == recorded else None
+    kind: SplitKind = training["split"].get("by", "random")
+    # Of the steps that were tried, one alone changes rows: what stands for a missing value.
+    for missing_below in (False, True):
+        planned = replace(schema, plan=FeaturePlan(missing_below=missing_below))
+        split = split_table(data.table, planned, training["seed"], kind=kind)
+        if {name: part.digest() for name, part in split.parts().items()} == recorded:
+            return split
+        if not schema.optional_fields:
+            break
+    return None
+
+
+def completed(bundle: Bundle, table: Table) -> Table:
+    """Put what the bundle says stands for it in the place of each missing value, as serving does."""
+    stand_ins = [np.nan if field.if_missing is None else field.if_missing for field in bundle.manifest.fields]
+    return replace(table, values=np.where(np.isnan(table.values), stand_ins, table.values))
 
 
 def fraud_scores(bundle: Bundle, values: FieldValues) -> Scores:

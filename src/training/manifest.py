@@ -10,6 +10,7 @@ from typing import Any
 import xgboost as xgb
 
 from core.manifest import HoldoutMetrics
+from training.bundle_columns import describe_columns
 from training.cross_validation import means, spread
 from training.data import Table
 from training.decisions import describe_decisions
@@ -58,13 +59,7 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
             "files": run.data.n_files,
             "warnings": list(run.data.warnings),
         },
-        "columns": {
-            "target": run.schema.label_column,
-            "amount": run.schema.amount_field,
-            "time": run.schema.time_field,
-            "weight": run.schema.weight_column,
-            "uniform": run.schema.uniform_column,
-        },
+        "columns": describe_columns(run.schema),
         "split": {
             "kind": _SPLITS[run.split.kind],
             "by": run.split.kind,

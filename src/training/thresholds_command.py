@@ -12,17 +12,17 @@ from rich.table import Table
 from core.bundle import load_bundle
 from core.manifest import Metric
 from training import options
+from training.bundle_columns import columns_of
 from training.costs import AssumedCosts, Capacity, CostModel
-from training.data import read_data
+from training.data import open_data
 from training.decision_plots import COST_CURVE, cost_curve
 from training.documents import write_file
 from training.errors import OptionError
-from training.known_rows import own_split, stream_of
+from training.known_rows import completed, own_split, stream_of
 from training.policies import APPROVE_ALL, Outcome, Stream, rule_in_words
 from training.publish import check_target
 from training.retune import Kind, Retuned, choose_rule, next_version, publish_retuned
 from training.run import DEFAULT_SEED
-from training.schema import CREDITCARD
 from training.terminal import OUTPUT, progress
 
 KindOption = Annotated[
@@ -47,7 +47,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what the rule woul
 
 def thresholds(
     bundle: options.BundleArgument,
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled transactions, best those of the training.")],
+    data: options.Data,
     kind: KindOption = "cuts",
     loss_share: options.LossShare = AssumedCosts.loss_share,
     chargeback_fee: options.ChargebackFee = AssumedCosts.chargeback_fee,
@@ -72,13 +72,14 @@ def thresholds(
     old = load_bundle(bundle)
     with progress() as on_progress:
         on_progress("data", 0.0)
-        data_file = read_data(data, CREDITCARD)
+        data_file, schema = open_data(data, columns_of(old))
         on_progress("data", 1.0)
-        split = own_split(old, data_file, CREDITCARD)
-        score = partial(stream_of, old, schema=CREDITCARD, prevalence=old.manifest.prevalence)
-        chosen_on = score(data_file.table if split is None else split.validation)
+        split = own_split(old, data_file, schema)
+        whole = completed(old, data_file.table)
+        score = partial(stream_of, old, schema=schema, prevalence=old.manifest.prevalence)
+        chosen_on = score(whole if split is None else split.validation)
         holdout = None if split is None else score(split.holdout)
-        model = CostModel.of(data_file.table if split is None else split.train, CREDITCARD, costs)
+        model = CostModel.of(whole if split is None else split.train, schema, costs)
         retuned = choose_rule(kind, chosen_on, holdout, model, capacity)
         parts = {
             name: (stream, retuned.outcomes(stream, seed, partial(on_progress, name)))

@@ -23,6 +23,7 @@ PICTURES = {
     "cost-curve.png",
     "confusion.png",
     "average-precision-by-amount.png",
+    "average-precision-by-hour.png",
     "importance.png",
 }
 
@@ -132,7 +133,7 @@ def test_names_from_the_bundle_are_escaped(evaluation):
 
 def test_groups_hold_every_row_once(evaluation):
     scored = evaluation.stream.scored
-    hours = by_hour(evaluation.stream, evaluation.stream.values[:, 0], seed=1, n_resamples=50)
+    hours = by_hour(evaluation.stream, seed=1, n_resamples=50)
 
     for groups in (by_amount(evaluation.stream, seed=1, n_resamples=50), hours):
         assert sum(each.n_frauds for each in groups) == scored.n_frauds
