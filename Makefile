@@ -8,6 +8,7 @@
 #: SCORE_ARGS   more for `make score`, as in SCORE_ARGS='--carry transaction_id,shop'
 #: PYTEST_ARGS  more for pytest, as in PYTEST_ARGS='-k decision -x'
 #: BENCH_ARGS   more for `make bench`, as in BENCH_ARGS='--only http --rounds 3'
+#: SOAK_BUDGET  how long `make soak` may take, as in 90m or 2h (2h)
 #: ARCH         what `make build` builds for: x86_64 (the default) or arm64
 #: ENV          where `make deploy-lambda` deploys to: dev or prod, as in samconfig.toml
 #: DEPLOY_ARGS  more for sam deploy, as in DEPLOY_ARGS='--no-resolve-s3 --s3-bucket my-bucket', or for
@@ -21,6 +22,7 @@
 .NOTPARALLEL:
 
 python := .venv/bin/python
+SOAK_BUDGET ?= 2h
 sam := .tools/sam/bin/sam
 export SAM_CLI_TELEMETRY ?= 0
 
@@ -63,6 +65,10 @@ evaluate: data-given venv-train ## write build/report/report.html: models/credit
 .PHONY: test
 test: venv-all ## run the tests, all but the end-to-end ones
 	@$(python) -m pytest -m "not e2e and not soak" $(PYTEST_ARGS)
+
+.PHONY: soak
+soak: venv-all ## run the full figures of the tests that promise them; stops after SOAK_BUDGET
+	@timeout --signal=INT $(SOAK_BUDGET) $(python) -m pytest -s -m soak $(PYTEST_ARGS)
 
 .PHONY: e2e
 e2e: venv-all tool-sam tool-aws tool-cyclonedx ## run the end-to-end tests, with Docker

@@ -76,12 +76,12 @@ def main() -> int:
         def greet(app: FastAPI, listener: socket.socket) -> None:
             print(banner(settings, listener.getsockname()[1], app.state.releases.current.version), flush=True)
 
-        run(settings, greet)
+        exit_code = run(settings, greet)
     except StartupError as error:
         print(f"fraud-scoring: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
     print("\nstopped")
-    return 0
+    return exit_code
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ from core.observability import SERVICE
 from core.settings import Settings, load_settings
 
 EXIT_CONFIGURATION = 2
+EXIT_CUT_OFF = 1
+"""It was told twice to stop, and did so with requests unanswered."""
 _METRICS_EVERY_S = 10
 
 
@@ -45,6 +47,7 @@ class Server(uvicorn.Server):
         self._drain_seconds = drain_seconds
         self._on_listening = on_listening
         self._close_at: float | None = None
+        self.exit_code = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -67,8 +70,12 @@ class Server(uvicorn.Server):
         task.add_done_callback(lambda done: done.exception())
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Report not ready, and close once balancers had the time to notice; a second signal closes at once."""
-        if self._drain_seconds == 0 or self._close_at is not None:
+        """Report not ready, and close once balancers had the time to notice; a second signal ends it all at once."""
+        if self.should_exit or self._close_at is not None:
+            self.should_exit = self.force_exit = True
+            self.exit_code = EXIT_CUT_OFF if self.server_state.tasks else 0
+            super().handle_exit(sig, frame)
+        elif self._drain_seconds == 0:
             super().handle_exit(sig, frame)
         else:
             self._readiness.drain()
@@ -81,13 +88,14 @@ class Server(uvicorn.Server):
             self.should_exit = True
         return await super().on_tick(counter)
 
-    def serve_until_stopped(self, listener: socket.socket) -> None:
-        """Serve on `listener` until SIGTERM or SIGINT; requests in flight are answered first."""
+    def serve_until_stopped(self, listener: socket.socket) -> int:
+        """Serve on `listener` until SIGTERM or SIGINT, and return the exit code; requests in flight are answered."""
         # Once it has stopped cleanly, uvicorn raises the signal again: as an exception, not as a death by signal.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             self.run([listener])
         self._metrics.flush()
+        return self.exit_code
 
 
 def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
@@ -141,8 +149,10 @@ def adopt_server_log() -> None:
     server_log.setLevel(logging.WARNING)
 
 
-def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], None] | None = None) -> None:
-    """Build the app and serve it; `on_listening` is called with the app and its socket once it can be reached.
+def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], None] | None = None) -> int:
+    """Build the app, serve it and return the exit code.
+
+    `on_listening` is called with the app and its socket once it can be reached.
 
     Raises
     ------
@@ -153,17 +163,17 @@ def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], Non
         app = build_app(settings, reloadable=True)
         adopt_server_log()
         report = None if on_listening is None else lambda: on_listening(app, listener)
-        Server(app, settings.drain_seconds, report, settings.trusted_proxies).serve_until_stopped(listener)
+        server = Server(app, settings.drain_seconds, report, settings.trusted_proxies)
+        return server.serve_until_stopped(listener)
 
 
 def main() -> int:
     """Serve by the environment; return the exit code."""
     try:
-        run(load_settings())
+        return run(load_settings())
     except StartupError as error:
         sys.stderr.write(f"fraud-scoring: {error}\n")
         return EXIT_CONFIGURATION
-    return 0
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ class ServerProcess:
 @contextmanager
 def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
     """Run the server in `folder` with the shipped bundle and these settings, until it can be reached."""
-    port = free_port()
+    port = int(settings.pop("PORT", free_port()))
     environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "PORT": str(port), **settings})
     out, err = folder / "stdout", folder / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:

@@ -42,6 +42,9 @@ class RequestInFlight:
         assert self._connection.recv(100).startswith(b"HTTP/1.1 100")
         self._connection.sendall(BODY[:100])
 
+    def close(self) -> None:
+        self._connection.close()
+
     def finish(self) -> Reply:
         self._connection.sendall(BODY[100:])
         with self._connection:

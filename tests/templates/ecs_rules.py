@@ -18,7 +18,7 @@ LONGEST_REQUEST_S = 20
 
 
 def _server_config() -> Any:
-    return Server(SimpleNamespace(state=SimpleNamespace(readiness=None, metrics=None)), 0).config  # type: ignore[arg-type]
+    return Server(SimpleNamespace(state=SimpleNamespace(readiness=None, metrics=None, releases=None)), 0).config  # type: ignore[arg-type]
 
 
 def _only(template: Template, kind: str) -> dict[str, Any]:
