@@ -76,8 +76,8 @@ TRAINING_ONLY = {
 }
 HEAVY = {"xgboost", "sklearn", "scipy", "pandas", "matplotlib", "joblib", "onnx", "boto3", "botocore.client", "moto"}
 """What scoring inside the process must not load, since a cold start would pay for it."""
-LAST_RESORTS = {("core.api.middleware", "__call__")}
-"""The one handler that may end an unknown error: what it caught becomes a 500 and a log line."""
+LAST_RESORTS = {("core.api.middleware", "__call__"), ("core.jobs.local.engine", "_run")}
+"""The handlers that may end an unknown error: it becomes a 500, or the error of one job, and a log line."""
 
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 300, 50
 

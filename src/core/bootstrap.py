@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.api.auth import ApiKeys, KeySource
 from core.bundle import Bundle, load_bundle
+from core.jobs.engines import Jobs
 from core.keys_file import KeysFile
 from core.observability import EventLog
 from core.scoring.base import Scorer
@@ -75,6 +76,21 @@ def build_keys(settings: Settings) -> ApiKeys:
     return ApiKeys(source.fetch(), source)
 
 
+def build_jobs(settings: Settings, service: ScoringService) -> Jobs | None:
+    """Return what runs and remembers jobs, and have it run those that are left; None where jobs are not served.
+
+    Raises
+    ------
+    SettingsError
+        The folder of jobs cannot be written.
+    """
+    if settings.jobs_engine == "none":
+        return None
+    from core.jobs.local.opening import open_engine
+
+    return open_engine(settings, build_service)
+
+
 def build_app(settings: Settings, *, reloadable: bool = False) -> FastAPI:
     """Return the app that serves what the settings name; `reloadable`: its model can be exchanged while it runs.
 
@@ -87,4 +103,5 @@ def build_app(settings: Settings, *, reloadable: bool = False) -> FastAPI:
     from core.api.app import create_app
 
     load = partial(build_service, settings) if reloadable else None
-    return create_app(build_service(settings), settings, build_keys(settings), load)
+    service = build_service(settings)
+    return create_app(service, settings, build_keys(settings), load, build_jobs(settings, service))

@@ -100,6 +100,17 @@ class Settings(BaseSettings):
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         "fraud-scoring", description="Dimension `service` of the metrics; tells deployments in one account apart."
     )
+    jobs_engine: Literal["none", "local"] = Field(
+        "none", description="Who runs `/jobs`: `local` runs them on this machine; `none` serves no such routes."
+    )
+    jobs_dir: Path = Field(Path("jobs"), description="Folder of the local engine: inputs, records and results.")
+    jobs_workers: int = Field(
+        0, ge=0, le=256, description="Processes that score a job of the local engine; 0 takes one for each core."
+    )
+    jobs_max_upload_bytes: int = Field(1 << 30, ge=1024, description="Largest file that may be uploaded for a job.")
+    jobs_patience_s: float = Field(
+        600, ge=0, le=86_400, description="How long a job waits for a scorer that gives no scores before it fails."
+    )
     drain_seconds: float = Field(
         0, ge=0, le=30, description="How long a stopping server reports itself not ready before it closes."
     )

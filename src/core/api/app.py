@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -13,10 +13,14 @@ from core.api.admission import Admission
 from core.api.auth import ApiKeys
 from core.api.door import Door, Rates
 from core.api.errors import problem_of, problem_response
+from core.api.job_openapi import describe_jobs
+from core.api.job_routes import PATTERNS, SCOPES_OF_JOBS, JobRoutes
 from core.api.middleware import RequestMiddleware, context_of
 from core.api.openapi import TITLE, VERSION, build_document
 from core.api.release import RELOAD, Endpoint, Release, Releases
 from core.api.routes import Routes
+from core.errors import FraudScoringError
+from core.jobs.engines import Jobs
 from core.metrics import Metrics
 from core.observability import EventLog
 from core.readiness import Readiness
@@ -39,11 +43,13 @@ def create_app(
     settings: Settings,
     keys: ApiKeys | None = None,
     load: Callable[[], ScoringService] | None = None,
+    jobs: Jobs | None = None,
 ) -> FastAPI:
     """Return the app for one service; apps with different settings can live in one process.
 
     `keys` are those of the settings unless given; none are asked for when the settings disable authentication.
     `load` makes the service anew when the model is to be exchanged; without it there is no route for that.
+    Without `jobs` there are no routes of jobs, and the document knows of none.
     `app.state` holds what a server or an adapter needs besides: `readiness`, for whoever stops the process, `metrics`,
     for whoever flushes them, `log`, `settings` and `releases`.
     """
@@ -58,25 +64,45 @@ def create_app(
         redirect_slashes=False,
         # It would record paths and the text of errors, and takes a fifth of the time of a request even when idle.
         telemetry={"tracing": False, "metrics": False, "logs": False},
-        exception_handlers={HTTPException: _answer_routing_error},
+        exception_handlers={HTTPException: _answer_error, FraudScoringError: _answer_error},
     )
     log, readiness, admission = EventLog(settings.log_level), Readiness(), Admission(settings.max_in_flight)
 
     def release_of(service: ScoringService) -> Release:
         routes = Routes(service, settings, readiness, admission)
-        document = build_document(service, settings, routes.schema, reloadable=load is not None)
-        return Release(service.bundle.version, service.bundle.digest, _endpoints(routes), document)
+        return _release(service, settings, routes, jobs, reloadable=load is not None)
 
     releases = Releases(release_of(service), None if load is None else lambda: release_of(load()), log)
-    # FastAPI knows the routes too: it answers what is asked of them by another method.
-    for path, method in releases.endpoints():
-        app.add_route(path, releases.endpoint_of(path, method), methods=[method])
+    _register(app, releases)
     app.openapi = lambda: releases.current.document  # type: ignore[method-assign]
     app.state.readiness, app.state.releases = readiness, releases
     app.state.settings, app.state.log, app.state.metrics = settings, log, Metrics(settings.service_name)
-    door = _door(settings, keys, admission)
-    app.add_middleware(RequestMiddleware, door=door, releases=releases, log=log, metrics=app.state.metrics)
+    door = _door(settings, keys, admission, SCOPES_OF_ROUTES | ({} if jobs is None else SCOPES_OF_JOBS))
+    app.add_middleware(
+        RequestMiddleware, door=door, releases=releases, log=log, metrics=app.state.metrics,
+        patterns=() if jobs is None else PATTERNS,
+    )  # fmt: skip
     return app
+
+
+def _release(
+    service: ScoringService, settings: Settings, routes: Routes, jobs: Jobs | None, *, reloadable: bool
+) -> Release:
+    paths, schemas = ({}, {}) if jobs is None else describe_jobs(jobs)
+    document = build_document(
+        service, settings, routes.schema, reloadable=reloadable, more_paths=paths, more_schemas=schemas
+    )
+    more = {} if jobs is None else JobRoutes(jobs, service, settings).endpoints()
+    return Release(service.bundle.version, service.bundle.digest, {**_endpoints(routes), **more}, document)
+
+
+def _register(app: FastAPI, releases: Releases) -> None:
+    """Tell FastAPI of the routes: it answers HEAD, and what is asked of them by a method that they do not have."""
+    served = list(releases.endpoints())
+    for path in dict.fromkeys(path for path, _ in served):
+        methods = [method for each, method in served if each == path]
+        first = "GET" if "GET" in methods else methods[0]
+        app.add_route(path, releases.endpoint_of(path, first), methods=methods)
 
 
 def _endpoints(routes: Routes) -> dict[tuple[str, str], Endpoint]:
@@ -89,17 +115,17 @@ def _endpoints(routes: Routes) -> dict[tuple[str, str], Endpoint]:
     }
 
 
-def _door(settings: Settings, keys: ApiKeys | None, admission: Admission) -> Door:
+def _door(settings: Settings, keys: ApiKeys | None, admission: Admission, scopes: Mapping[str, str | None]) -> Door:
     return Door(
         keys=None if settings.auth_disabled else keys or ApiKeys(settings.api_keys()),
         open_paths=PROBES | (DOCS if settings.docs == "public" else frozenset()),
-        routes=SCOPES_OF_ROUTES,
+        routes=scopes,
         rates=Rates.of(settings),
         admission=admission,
     )
 
 
-async def _answer_routing_error(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     context = context_of(request.scope)
     context.fields["error_code"] = problem_of(error).code
     return problem_response(error, context.request_id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -52,11 +52,16 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     RequestTimeoutError, MalformedRequestError
         The server has given up waiting for the rest, or cannot read it.
     """
+    chunks = [chunk async for chunk in body_chunks(request, max_bytes)]
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def body_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
+    """Yield the body as it comes in; raises as `read_body` does."""
     declared = header_value(request.scope["headers"], b"content-length") or b""
     # Python refuses to convert thousands of digits, so the longest are not even tried.
     if declared.isdigit() and (len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes):
         raise _too_large(max_bytes)
-    chunks: list[bytes] = []
     size, more = 0, True
     while more:
         message = await request.receive()
@@ -68,9 +73,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         size += len(chunk)
         if size > max_bytes:
             raise _too_large(max_bytes)
-        chunks.append(chunk)
+        yield chunk
         more = message.get("more_body", False)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starlette.requests import ClientDisconnect, Request
@@ -62,12 +63,15 @@ class RequestMiddleware:
         releases: Releases,
         log: EventLog,
         metrics: Metrics,
+        patterns: Sequence[tuple[re.Pattern[str], str]] = (),
     ) -> None:
+        """`patterns` lead from paths with variable parts to their routes."""
         self._app = app
         self._door = door
         self._releases = releases
         self._log = log
         self._metrics = metrics
+        self._patterns = patterns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -77,7 +81,7 @@ class RequestMiddleware:
         context = RequestContext(_request_id(scope), self._releases.current)
         scope[SCOPE_KEY] = context
         collect_annotations(context.fields)
-        path = _route_path(scope)
+        path = self._route(scope)
         try:
             await self._answer(scope, receive, send, path)
         except ClientDisconnect:
@@ -90,6 +94,15 @@ class RequestMiddleware:
             await self._send(problem_response(error, context.request_id), scope, receive, send)
         finally:
             self._record(scope, context, path, (time.perf_counter() - started) * 1000)
+
+    def _route(self, scope: Scope) -> str:
+        """Return the path, or the route it is one of; note the variable parts."""
+        path = _route_path(scope)
+        for pattern, route in self._patterns if path not in self._door.routes else ():
+            if found := pattern.fullmatch(path):
+                scope["path_params"] = found.groupdict()
+                return route
+        return path
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
         """Answer with the endpoint of the route; what is no route of ours is left to the app, with its own replies."""

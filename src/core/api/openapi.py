@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from core.api.errors import INTERNAL, MAX_RETRY_AFTER_S, PROBLEM_JSON, PROBLEMS, RETRY_AFTER_S, Problem
-from core.api.limits import CSV, JSON
+from core.api.errors import MAX_RETRY_AFTER_S, RETRY_AFTER_S
+from core.api.limits import CSV
+from core.api.openapi_parts import GUARDED, Json, json_content, operation, problem_schema, ref
 from core.api.query import explain_parameter, reasons_schema
 from core.bundle import Bundle
-from core.errors import MAX_ISSUES
 from core.preprocessing import FieldSpec
 from core.service import ScoringService
 from core.settings import Settings
@@ -24,13 +23,29 @@ _DESCRIPTION = (
     "thresholds of the model. Every error is a problem document (RFC 9457) with a stable `code`."
 )
 
-Json = dict[str, Any]
+_HEADERS: Json = {
+    "X-Request-Id": {
+        "description": "The caller's own, or a new one.",
+        "schema": {"type": "string"},
+    },
+    "X-Model-Version": {"description": "The model that serves.", "schema": {"type": "string"}},
+    "Retry-After": {
+        "description": "Seconds to wait before the next try.",
+        "schema": {"type": "integer", "minimum": RETRY_AFTER_S[0], "maximum": MAX_RETRY_AFTER_S},
+    },
+}
 
 
 def build_document(
-    service: ScoringService, settings: Settings, schema: TransactionSchema, *, reloadable: bool = False
+    service: ScoringService,
+    settings: Settings,
+    schema: TransactionSchema,
+    *,
+    reloadable: bool = False,
+    more_paths: Json | None = None,
+    more_schemas: Json | None = None,
 ) -> Json:
-    """Return the OpenAPI 3.1 document of the app that serves `service`."""
+    """Return the OpenAPI 3.1 document of the app that serves `service`, and what `more_paths` describe."""
     bundle = service.bundle
     examples = _examples(bundle)
     return {
@@ -40,38 +55,32 @@ def build_document(
             "/predict": {"post": _predict(examples, settings)},
             "/predict/batch": {"post": _predict_batch(bundle, examples, settings)},
             **({"/model/reload": {"post": _reload()}} if reloadable else {}),
-            "/model": {"get": _operation("model", "Describe the model", _json(_model(bundle)), (401,))},
-            "/health": {"get": _operation("health", "Is the process alive?", _json(_status("ok")), open_to_all=True)},
+            "/model": {"get": operation("model", "Describe the model", json_content(_model(bundle)), (401,))},
+            "/health": {
+                "get": operation("health", "Is the process alive?", json_content(_status("ok")), open_to_all=True)
+            },
             "/health/ready": {
-                "get": _operation(
+                "get": operation(
                     "ready",
                     "Could a transaction be scored now?",
-                    _json(_status("ready", model_version={"type": "string"})),
+                    json_content(_status("ready", model_version={"type": "string"})),
                     (502, 503, 504),
                     open_to_all=True,
                 )
             },
+            **(more_paths or {}),
         },
         "components": {
             "securitySchemes": {} if settings.auth_disabled else _SCHEMES,
             "schemas": {
-                "Transaction": {"anyOf": [_ref("TransactionObject"), _ref("TransactionVector")]},
+                "Transaction": {"anyOf": [ref("TransactionObject"), ref("TransactionVector")]},
                 "TransactionObject": _object_form(schema),
                 "TransactionVector": _vector_form(schema),
                 "Prediction": _prediction(),
-                "Problem": _problem_schema(),
+                "Problem": problem_schema(),
+                **(more_schemas or {}),
             },
-            "headers": {
-                "X-Request-Id": {
-                    "description": "The caller's own, or a new one.",
-                    "schema": {"type": "string"},
-                },
-                "X-Model-Version": {"description": "The model that serves.", "schema": {"type": "string"}},
-                "Retry-After": {
-                    "description": "Seconds to wait before the next try.",
-                    "schema": {"type": "integer", "minimum": RETRY_AFTER_S[0], "maximum": MAX_RETRY_AFTER_S},
-                },
-            },
+            "headers": _HEADERS,
         },
         "security": [] if settings.auth_disabled else [{"ApiKey": []}],
     }
@@ -83,7 +92,7 @@ def _reload() -> Json:
         "required": ["model_version", "changed"],
         "properties": {"model_version": {"type": "string"}, "changed": {"type": "boolean"}},
     }
-    return _operation("reload", "Load the model bundle anew, and serve it", _json(reply), (*_GUARDED, 403, 409))
+    return operation("reload", "Load the model bundle anew, and serve it", json_content(reply), (*GUARDED, 403, 409))
 
 
 def _predict(examples: list[Json], settings: Settings) -> Json:
@@ -91,14 +100,14 @@ def _predict(examples: list[Json], settings: Settings) -> Json:
     reply["properties"] = {**reply["properties"], "model_version": {"type": "string"}}
     vector = {"transaction_id": "t-3", "features": [v for k, v in examples[0].items() if k != ID_COLUMN]}
     named = {"legitimate": examples[0], "fraud": examples[-1], "vector": vector}
-    operation = _operation("predict", "Score one transaction", _json(reply), _SCORING)
-    operation["parameters"] = [explain_parameter()]
-    operation["requestBody"] = {
+    described = operation("predict", "Score one transaction", json_content(reply), _SCORING)
+    described["parameters"] = [explain_parameter()]
+    described["requestBody"] = {
         "required": True,
         "description": f"At most {settings.max_body_bytes} bytes.",
-        "content": _json(_ref("Transaction"), {name: {"value": value} for name, value in named.items()}),
+        "content": json_content(ref("Transaction"), {name: {"value": value} for name, value in named.items()}),
     }
-    return operation
+    return described
 
 
 def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> Json:
@@ -107,32 +116,32 @@ def _predict_batch(bundle: Bundle, examples: list[Json], settings: Settings) -> 
         "additionalProperties": False,
         "required": ["transactions"],
         # No `maxItems`: more items than allowed are no fault of form, and answered 413, not 422.
-        "properties": {"transactions": {"type": "array", "minItems": 1, "items": _ref("Transaction")}},
+        "properties": {"transactions": {"type": "array", "minItems": 1, "items": ref("Transaction")}},
     }
     reply = {
         "type": "object",
         "required": ["predictions", "model_version"],
         "properties": {
-            "predictions": {"type": "array", "items": _ref("Prediction")},
+            "predictions": {"type": "array", "items": ref("Prediction")},
             "model_version": {"type": "string"},
         },
     }
     columns = [ID_COLUMN, *bundle.field_names]
     lines = [",".join(columns), *(",".join(str(example[name]) for name in columns) for example in examples)]
-    operation = _operation("predict_batch", "Score a list of transactions, all or none", _json(reply), _SCORING)
-    operation["parameters"] = [explain_parameter(f" At most {settings.max_explained_items} transactions, then.")]
-    operation["requestBody"] = {
+    described = operation("predict_batch", "Score a list of transactions, all or none", json_content(reply), _SCORING)
+    described["parameters"] = [explain_parameter(f" At most {settings.max_explained_items} transactions, then.")]
+    described["requestBody"] = {
         "required": True,
         "description": f"At most {settings.max_batch_items} transactions in {settings.max_batch_body_bytes} bytes.",
         "content": {
-            **_json(batch, {"batch": {"value": {"transactions": examples}}}),
+            **json_content(batch, {"batch": {"value": {"transactions": examples}}}),
             CSV: {
                 "schema": _table(bundle.manifest.fields, examples[0]),
                 "examples": {"table": {"value": "\n".join(lines) + "\n"}},
             },
         },
     }
-    return operation
+    return described
 
 
 def _table(fields: Sequence[FieldSpec], example: Json) -> Json:
@@ -158,41 +167,7 @@ def _cell_pattern(field: FieldSpec, example: float) -> str:
     return rf"{sign}(0|[1-9][0-9]{{0,{n_digits - 1}}})(\.[0-9]{{1,20}})?"
 
 
-_GUARDED = (401, 429, 503)
 _SCORING = (400, 401, 403, 408, 413, 415, 422, 429, 431, 502, 503, 504)
-
-
-def _operation(
-    name: str, summary: str, content: Json, statuses: Iterable[int] = (), *, open_to_all: bool = False
-) -> Json:
-    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", "X-Model-Version")}
-    responses: Json = {"200": {"description": "Done.", "headers": headers, "content": content}}
-    for status in (*statuses, 500):
-        problems = [problem for problem in (*PROBLEMS.values(), INTERNAL) if problem.status == status]
-        retry = {"Retry-After": {"$ref": "#/components/headers/Retry-After"}}
-        responses[str(status)] = {
-            "description": " or ".join(f"`{problem.code}`" for problem in problems),
-            "headers": {**headers, **(retry if problems[0].retryable else {})},
-            "content": {PROBLEM_JSON: {"schema": _ref("Problem"), "examples": _problem_examples(problems)}},
-        }
-    operation = {"operationId": name, "summary": summary, "responses": responses}
-    return {**operation, "security": []} if open_to_all else operation
-
-
-def _problem_examples(problems: list[Problem]) -> Json:
-    return {
-        problem.code: {
-            "value": {
-                "type": f"urn:fraud-scoring:problem:{problem.code}",
-                "title": problem.title,
-                "status": problem.status,
-                "detail": f"{problem.title}.",
-                "code": problem.code,
-                "request_id": "9f1c5f0e",
-            }
-        }
-        for problem in problems
-    }
 
 
 def _object_form(schema: TransactionSchema) -> Json:
@@ -251,28 +226,6 @@ def _model(bundle: Bundle) -> Json:
     return {"type": "object", "required": list(properties), "properties": properties}
 
 
-def _problem_schema() -> Json:
-    text = {"type": "string"}
-    issue = {
-        "type": "object",
-        "required": ["loc", "code", "message"],
-        "properties": {
-            "loc": {"type": "array", "items": {"type": ["string", "integer"]}},
-            "code": text,
-            "message": text,
-        },
-    }
-    return {
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "code", "request_id"],
-        "properties": {
-            **dict.fromkeys(("type", "title", "detail", "code", "request_id"), text),
-            "status": {"type": "integer"},
-            "errors": {"type": "array", "maxItems": MAX_ISSUES, "items": issue},
-        },
-    }
-
-
 def _examples(bundle: Bundle) -> list[Json]:
     """Return the least and the most suspicious of the golden transactions, which are simulated."""
     ranked = sorted(zip(bundle.golden.fraud_scores, bundle.golden.transactions, strict=True), key=lambda pair: pair[0])
@@ -285,11 +238,3 @@ def _status(value: str, **more: Json) -> Json:
         "required": ["status", *more],
         "properties": {"status": {"const": value}, **more},
     }
-
-
-def _json(schema: Json, examples: Json | None = None) -> Json:
-    return {JSON: {"schema": schema, **({"examples": examples} if examples else {})}}
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import get_args
@@ -14,6 +13,7 @@ from core.errors import JobFailedError, StartupError
 from core.jobs.formats.base import ROWS_PER_CHUNK, ChunkLimits
 from core.jobs.formats.choice import guess_format
 from core.jobs.local.folders import version_of
+from core.jobs.local.opening import cores
 from core.jobs.local.run import Run, digest_of, finished, score_file
 from core.jobs.progress import ProgressLine
 from core.jobs.records import RESULT_COLUMNS, FormatName, JobOptions
@@ -49,7 +49,7 @@ def _arguments() -> argparse.ArgumentParser:
         "--carry", metavar="COLUMNS", help="columns to carry through, separated by commas (transaction_id, if any)"
     )
     score.add_argument("--format", choices=get_args(FormatName), help="of FILE (by its name)")
-    score.add_argument("--workers", type=_positive, default=_cores(), metavar="N", help="processes (one a core)")
+    score.add_argument("--workers", type=_positive, default=cores(), metavar="N", help="processes (one a core)")
     score.add_argument(
         "--rows-per-part", type=_positive, default=ROWS_PER_CHUNK, metavar="N", help=f"({ROWS_PER_CHUNK})"
     )
@@ -135,11 +135,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("should be 1 or more")
     return number
-
-
-def _cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from core.jobs.records import Job, JobInput, JobRequest
+from core.jobs.stores import JobStore
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,9 @@ class UploadTarget:
 
 class JobEngine(Protocol):
     """Runs jobs. Every method may block, and may be called again with the same job without another effect."""
+
+    inputs: str
+    """Where files may be that are not uploaded, in words for the API's document."""
 
     def locate(self, request: JobRequest, job_id: str) -> JobInput:
         """Return where the file of `request` is and which version of it is there now; for an upload, where it will be.
@@ -50,3 +54,41 @@ class JobEngine(Protocol):
     def upload_target(self, job: Job) -> UploadTarget:
         """Return how the file of `job`, which awaits its upload, is to be sent."""
         ...
+
+
+class UploadedFile(Protocol):
+    """A file while it is being received; until `commit` there is nothing that could be taken for it."""
+
+    def write(self, data: bytes) -> None:
+        """Add to the file.
+
+        Raises
+        ------
+        BodyTooLargeError
+        """
+        ...
+
+    def commit(self) -> JobInput:
+        """Say that this was all."""
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+@runtime_checkable
+class UploadReceiver(Protocol):
+    """An engine whose files are sent to this API itself."""
+
+    def receive(self, job: Job) -> UploadedFile:
+        """Return what takes the file that `job` awaits; may be called more than once, and the first commit counts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """What the routes of jobs need: who runs them, and who remembers them."""
+
+    engine: JobEngine
+    store: JobStore
