@@ -70,6 +70,7 @@ TRAINING_ONLY = {
     "matplotlib",
     "onnx",
     "onnxmltools",
+    "optuna",
     "skl2onnx",
     "typer",
     "rich",

@@ -12,21 +12,18 @@ import typer
 from core.bundle import load_bundle
 from core.errors import FraudScoringError
 from training import options
-from training.columns import load_columns
-from training.costs import AssumedCosts
-from training.data import open_data, read_data
+from training.data import read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
 from training.evaluate_command import evaluate
 from training.events import sample_events
-from training.options import SplitBy
-from training.pipeline import train_bundle
-from training.run import DEFAULT_SEED, Options
+from training.run import DEFAULT_SEED
 from training.schema import CREDITCARD
 from training.simulate import SHIPPED_PARAMETERS, fit_simulator, load_simulator
-from training.split import N_FIFTHS, split_table
-from training.terminal import ERRORS, OUTPUT, print_data_report, print_summary, progress
+from training.split import split_table
+from training.terminal import ERRORS, OUTPUT
 from training.thresholds_command import thresholds
+from training.train_command import repeat, train
 from training.weighting import CREDITCARD_PREVALENCE
 
 app = typer.Typer(
@@ -36,68 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RotationsOption = Annotated[
-    int, typer.Option(min=1, max=N_FIFTHS, help="How many fifths to hold out in turn, to see what one split hides.")
-]
-NoticeOption = Annotated[
-    str | None,
-    typer.Option(
-        show_default=False,
-        help="Origin and licence of the data, for the model card. Default: what the columns file says, or those of "
-        "the public data set.",
-    ),
-]
-
-
-@app.command()
-def train(
-    data: options.Data,
-    out: options.OutDirectory,
-    columns: options.ColumnsFile = None,
-    target: options.Target = None,
-    amount: options.Amount = None,
-    time: options.Time = None,
-    weight: options.Weight = None,
-    features: options.Features = None,
-    split: options.SplitOption = SplitBy.random,
-    seed: options.Seed = DEFAULT_SEED,
-    name: Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")] = "creditcard",
-    version: Annotated[str | None, typer.Option(help="Version of the model. Default: NAME-2026.11.1.")] = None,
-    prevalence: options.Prevalence = None,
-    chargeback_fee: Annotated[float, typer.Option(min=0, help="Cost of an approved fraud, on top of its amount.")] = (
-        AssumedCosts.chargeback_fee
-    ),
-    false_decline: Annotated[float, typer.Option(min=0, help="Cost of declining a legitimate transaction.")] = (
-        AssumedCosts.false_decline
-    ),
-    review: Annotated[float, typer.Option(min=0, help="Cost of one review.")] = AssumedCosts.review,
-    rotations: RotationsOption = N_FIFTHS,
-    notice: NoticeOption = None,
-) -> None:
-    """Train a model on DATA and write a verified bundle to DIR.
-
-    The file may have one more column, uniform_random: 1 marks the legitimate rows that are a uniform sample
-    of all. Then only those, and all frauds, count in figures, weighted to the real prevalence.
-    """
-    asked = load_columns(columns, target=target, amount=amount, time=time, weight=weight, features=features)
-    chosen = Options(
-        name=name,
-        version=version or f"{name}-2026.11.1",
-        notice=notice,
-        split=split.value,
-        seed=seed,
-        prevalence=prevalence,
-        n_rotations=rotations,
-        costs=AssumedCosts(chargeback_fee, false_decline, review),
-    )
-    with progress() as on_progress:
-        on_progress("data", 0.0)
-        data_file, schema = open_data(data, asked)
-        on_progress("data", 1.0)
-    print_data_report(data_file, schema)
-    with progress() as on_progress:
-        bundle = train_bundle(data_file, schema, chosen, out, on_progress)
-    print_summary(bundle, out)
+app.command()(train)
+app.command()(repeat)
 
 
 @app.command()

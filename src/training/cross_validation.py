@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -24,15 +24,21 @@ def cross_validate(
     Every model is fitted, stopped and calibrated without its own holdout.
     """
     folds = []
+    for fold in fold_figures(table, schema, options, prevalence):
+        folds.append(fold)
+        on_progress(len(folds) / options.n_rotations)
+    on_progress(1.0)
+    return folds
+
+
+def fold_figures(table: Table, schema: TableSchema, options: Options, prevalence: float) -> Iterator[dict[str, float]]:
+    """Yield the figures of each rotation as soon as they are known."""
     n_rotations = options.n_rotations if options.split == "random" else min(options.n_rotations, N_WINDOWS)
     for rotation in range(n_rotations):
         split = split_table(table, schema, options.seed, rotation, options.split)
         model = fit_model(split, schema, options.parameters, prevalence, options.seed)
         figures = point_values(model.score(split.holdout, prevalence))
-        folds.append({"n_frauds": int(split.holdout.is_fraud.sum()), **figures})
-        on_progress((rotation + 1) / n_rotations)
-    on_progress(1.0)
-    return folds
+        yield {"n_frauds": int(split.holdout.is_fraud.sum()), **figures}
 
 
 def means(folds: FoldFigures) -> dict[str, float]:

@@ -17,6 +17,7 @@ from training.decisions import describe_decisions
 from training.evaluate import point_values
 from training.reference import compare_with_published
 from training.reliability import reliability_curve
+from training.repeat import recorded
 from training.run import TrainingRun
 from training.split import SHARES
 from training.typical import explanation
@@ -49,6 +50,7 @@ def make_manifest(run: TrainingRun) -> dict[str, Any]:
 
 def _describe_training(run: TrainingRun) -> dict[str, Any]:
     return {
+        "options": recorded(run.options),
         "notice": run.options.notice or run.schema.notice,
         "seed": run.options.seed,
         "data": {
@@ -67,7 +69,8 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
             "rows_grouped_with_an_equal_one": run.split.n_grouped,
             "parts": {name: {"share": SHARES[name], **_count(part)} for name, part in run.split.parts().items()},
         },
-        "booster": {**asdict(run.options.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
+        "booster": {**asdict(run.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
+        **({} if run.search is None else {"search": run.search}),
         "export_proof": asdict(run.proof),
         "calibration_trials": {kind: asdict(trial) for kind, trial in run.model.calibration_trials.items()},
         "validation_metrics": point_values(run.validation),

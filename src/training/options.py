@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from training.split import N_FIFTHS
 from training.weighting import CREDITCARD_PREVALENCE
 
 Data = Annotated[
@@ -94,4 +95,47 @@ SplitOption = Annotated[
         "--split",
         help="random: stratified. out-of-time: train on what came first, hold out what came last, by the time column.",
     ),
+]
+
+Name = Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")]
+Version = Annotated[str | None, typer.Option(help="Version of the model. Default: NAME-2026.11.1.")]
+Rotations = Annotated[
+    int, typer.Option(min=1, max=N_FIFTHS, help="How many fifths to hold out in turn, to see what one split hides.")
+]
+Notice = Annotated[
+    str | None,
+    typer.Option(
+        show_default=False,
+        help="Origin and licence of the data, for the model card. Default: what the columns file says, or those of "
+        "the public data set.",
+    ),
+]
+Seeds = Annotated[
+    int, typer.Option(min=1, max=50, help="Boosters that differ by their seed alone, averaged into one model.")
+]
+Increasing = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FEATURE", help="The score never falls as this feature rises. May be repeated.", show_default=False
+    ),
+]
+Decreasing = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FEATURE", help="The score never rises as this feature rises. May be repeated.", show_default=False
+    ),
+]
+SearchTrials = Annotated[
+    int | None,
+    typer.Option(min=1, max=10_000, help="Search for better parameters: this many trials.", show_default=False),
+]
+SearchMinutes = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1, help="Search for better parameters: until then, or until --search-trials.", show_default=False
+    ),
+]
+ManifestArgument = Annotated[
+    Path,
+    typer.Argument(metavar="MANIFEST", help="manifest.json of the bundle that was trained.", show_default=False),
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -27,21 +28,27 @@ from training.model import FittedModel, fit_model
 from training.plots import draw_plots
 from training.publish import check_target, publish_bundle
 from training.report import model_card
-from training.run import Options, TrainingRun
+from training.run import Options, SearchBudget, TrainingRun
 from training.schema import TableSchema
+from training.search import search
 from training.simulate import fit_simulator
 from training.split import Split, split_table
 from training.thresholds import choose_thresholds
 from training.train import Parameters, booster_bytes
 from training.weighting import real_prevalence
 
-OnProgress = Callable[[str, float], None]
-"""Told the name of a step and the share of it that is done."""
+
+class OnProgress(Protocol):
+    """Told the name of a step, the share of it that is done, and what there is to say of it."""
+
+    def __call__(self, step: str, share: float, note: str = "", /) -> None: ...
+
+
 FitModel = Callable[[Split, TableSchema, Parameters, float, int, Callable[[float], None]], FittedModel]
 """Fits a model to a split with these parameters, this prevalence and this seed: `fit_model`, or what stands for it."""
 
 
-def _silent(_step: str, _share: float) -> None:
+def _silent(_step: str, _share: float, _note: str = "") -> None:
     pass
 
 
@@ -80,7 +87,8 @@ def train(
     prevalence = real_prevalence(data, options.prevalence)
     split = split_table(data.table, schema, options.seed, kind=options.split)
     schema = schema.with_stand_ins(split.stand_ins)
-    model = fit(split, schema, options.parameters, prevalence, options.seed, partial(on_progress, "trees"))
+    options, parameters, searched = _search(split, schema, options, prevalence, on_progress)
+    model = fit(split, schema, parameters, prevalence, options.seed, partial(on_progress, "trees"))
     onnx_model = export_onnx(model.booster)
     validation = model.score(split.validation, prevalence)
     costs = CostModel.of(split.train, schema, options.costs)
@@ -88,6 +96,8 @@ def train(
     holdout = model.score(split.holdout, prevalence)
     return TrainingRun(
         options=options,
+        parameters=parameters,
+        search=searched,
         schema=schema,
         data=data,
         prevalence=prevalence,
@@ -99,9 +109,22 @@ def train(
         holdout=holdout,
         costs=costs,
         thresholds=thresholds,
-        folds=cross_validate(data.table, schema, options, prevalence, partial(on_progress, "folds")),
+        folds=cross_validate(
+            data.table, schema, replace(options, parameters=parameters), prevalence, partial(on_progress, "folds")
+        ),
         metrics=evaluate(holdout, options.seed, on_progress=partial(on_progress, "intervals")),
     )
+
+
+def _search(
+    split: Split, schema: TableSchema, options: Options, prevalence: float, on_progress: OnProgress
+) -> tuple[Options, Parameters, dict[str, Any] | None]:
+    """Return the options with the trials that were made, the parameters to use, and the record of the search."""
+    if options.search.is_empty:
+        return options, options.parameters, None
+    found = search(split, schema, options, prevalence, partial(on_progress, "search"))
+    made = replace(options, search=SearchBudget(trials=len(found.trials)))
+    return made, found.parameters, found.describe()
 
 
 def _proof_rows(model: FittedModel, train: Table, seed: int) -> FeatureMatrix:

@@ -31,7 +31,7 @@ def compare_with_published(run: TrainingRun) -> dict[str, Any]:
     The model's threshold is the one with the best F1 on the validation rows, so that the holdout judges a choice
     that it had no part in. Precision and F1 are weighted to the real prevalence.
     """
-    if run.options.notice != CREDITCARD.notice:
+    if (run.options.notice or run.schema.notice) != CREDITCARD.notice:
         return {}
     threshold = best_f1_threshold(run.validation)
     metrics = {**figures_at(run.holdout, threshold, run.options.seed), "roc_auc": run.metrics["roc_auc"]}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -25,6 +25,24 @@ DEFAULT_SEED = 2026
 
 
 @dataclass(frozen=True)
+class SearchBudget:
+    """How much may be spent on looking for better parameters; by default nothing."""
+
+    trials: int | None = None
+    minutes: float | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.trials is None and self.minutes is None
+
+    def spent(self, n_trials: int, seconds: float) -> float:
+        """Return the share that is spent, of whatever comes to its end first."""
+        by_number = 0.0 if self.trials is None else n_trials / self.trials
+        by_time = 0.0 if self.minutes is None else seconds / (60.0 * self.minutes)
+        return min(max(by_number, by_time), 1.0)
+
+
+@dataclass(frozen=True)
 class Options:
     """What the person who trains decides."""
 
@@ -39,6 +57,8 @@ class Options:
     n_rotations: int = N_FIFTHS
     """How many fifths of the rows are held out in turn."""
     parameters: Parameters = field(default_factory=Parameters)
+    """What the trees are grown with, and where a search begins."""
+    search: SearchBudget = field(default_factory=SearchBudget)
 
     def __post_init__(self) -> None:
         for name in ("name", "version"):
@@ -54,6 +74,11 @@ class TrainingRun:
     """A trained model with the rows, the choices and the figures behind it."""
 
     options: Options
+    """As asked for; a budget of time has become the number of trials that it was enough for."""
+    parameters: Parameters
+    """What the trees were grown with."""
+    search: dict[str, Any] | None
+    """What a search tried, for the manifest; None without one."""
     schema: TableSchema
     data: DataFile
     prevalence: float

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from core.bundle import Bundle
@@ -23,14 +23,15 @@ ERRORS = Console(stderr=True)
 @contextmanager
 def progress() -> Iterator[OnProgress]:
     """Show one bar for each step that is told of."""
-    columns = (TextColumn("{task.description:10}"), BarColumn(), TimeElapsedColumn())
+    text, note = TextColumn("{task.description:10}"), TextColumn("{task.fields[note]}")
+    columns = (text, BarColumn(), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), note)
     with Progress(*columns, console=ERRORS) as bars:
         tasks: dict[str, TaskID] = {}
 
-        def show(step: str, share: float) -> None:
+        def show(step: str, share: float, note: str = "", /) -> None:
             if step not in tasks:
-                tasks[step] = bars.add_task(step, total=1.0)
-            bars.update(tasks[step], completed=share)
+                tasks[step] = bars.add_task(step, total=1.0, note=note)
+            bars.update(tasks[step], completed=share, note=note)
 
         yield show
 
