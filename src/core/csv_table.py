@@ -15,7 +15,7 @@ _OF_NUMBERS = b"0123456789.+-eE"
 
 def read_csv_table(raw: bytes, schema: TransactionSchema, max_items: int) -> Transactions | None:
     """Return the transactions of a table, or None where `read_csv` has to look itself."""
-    text = raw.replace(b"\r\n", b"\n")
+    text = raw.replace(b"\r\n", b"\n") if b"\r" in raw else raw
     if b'"' in text or b"\0" in text or b"\r" in text:
         return None
     head, _, table = text.partition(b"\n")

@@ -20,8 +20,7 @@ from core.transactions import ID_COLUMN, MAX_ID_LENGTH, Transactions, Transactio
 _HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"transactions"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*(?=\{")')
 _TAIL = re.compile(rb"\][ \t\r\n]*\}[ \t\r\n]*\Z")
 _LONGEST_TAIL = 64
-_AS_ARRAYS = bytes.maketrans(b"{}:", b"[],")
-_OPEN, _CLOSE, _COLON, _COMMA, _QUOTE, _SPACE, _ZERO = b"{}:,\x22 0"
+_OPEN, _CLOSE, _OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _COMMA, _QUOTE, _SPACE, _ZERO = b'{}[]:," 0'
 _FIRST_PRINTABLE = 32
 
 Text = npt.NDArray[np.uint8]
@@ -117,13 +116,17 @@ class _Form:
             starts, ends = np.delete(starts, self._id, axis=1), np.delete(ends, self._id, axis=1)
         letters = starts.take(self._name_of_letter, axis=1) + self._place_of_letter
         same_names = (ends - starts - 1 == self._lengths).all() and (text.take(letters) == self._letters).all()
-        if not same_names or not _is_flat(piece, text, starts, ends):
+        closes = np.flatnonzero(text == _CLOSE)
+        if not same_names or b"[" in piece or b"]" in piece or not _is_flat(text, starts, ends, closes):
             raise _Unlike
         self.n_items += n_items
         text[letters] = _SPACE
         text[ends] = _SPACE
         text[starts] = _ZERO
-        return b"[" + text.tobytes().translate(_AS_ARRAYS) + b"]"
+        text[ends + 1] = _COMMA
+        text[starts[:, 0] - 1] = _OPEN_ARRAY
+        text[closes] = _CLOSE_ARRAY
+        return b"[" + text.tobytes() + b"]"
 
     def _take_ids(self, piece: bytes, text: Text, starts: Places, ends: Places) -> None:
         lengths = ends - starts
@@ -140,19 +143,16 @@ class _Form:
         text[starts] = _ZERO
 
 
-def _is_flat(piece: bytes, text: Text, starts: Places, ends: Places) -> bool:
+def _is_flat(text: Text, starts: Places, ends: Places, closes: Places) -> bool:
     """Tell whether each name, from `starts` to `ends`, stands where the name of a member of an object may.
 
     Each row of them, shape (n_objects, n_names), is in an object of its own; a comma and at most one space lead to
     each but the first, which follows its brace, and a colon follows each. With the commas and the numbers in the
     right places too, which is for the parser to see, the text is a list of objects without duplicate or odd names.
     """
-    closes = np.flatnonzero(text == _CLOSE)
     return bool(
-        piece.count(b":") == starts.size
-        and piece.count(b"{") == closes.size == len(starts)
-        and b"[" not in piece
-        and b"]" not in piece
+        np.count_nonzero(text == _COLON) == starts.size
+        and np.count_nonzero(text == _OPEN) == closes.size == len(starts)
         and (text.take(ends + 1, mode="clip") == _COLON).all()
         and (text.take(starts[:, 0] - 1) == _OPEN).all()
         and _follow(text, starts[:, 1:], _COMMA)

@@ -10,7 +10,7 @@ import simdjson
 
 Numbers = npt.NDArray[np.float64]
 
-PIECE_BYTES = 1 << 18
+PIECE_BYTES = 1 << 16
 """Of text, so many at a time: what the parser works on then stays in the cache, and small."""
 
 

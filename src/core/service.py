@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
+from typing import NamedTuple
 
 import anyio.to_thread
 
@@ -16,8 +18,7 @@ from core.scoring.base import Scorer, check_scores
 from core.transactions import Transactions
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
+class Prediction(NamedTuple):
     """The answer for one transaction; `fraud_score` is a calibrated probability in [0, 1]."""
 
     transaction_id: str | None
@@ -27,6 +28,10 @@ class Prediction:
     """Code of the error for which the fallback answered in place of the scorer."""
     reasons: tuple[Reason, ...] | None = None
     """None: nobody asked."""
+
+
+_AS_PREDICTION = partial(tuple.__new__, Prediction)
+"""`Prediction._make` without a call of Python's: there are thousands in a batch."""
 
 
 class ScoringService:
@@ -69,7 +74,7 @@ class ScoringService:
         scores, degraded_by = await self._score(features)
         reasons = await anyio.to_thread.run_sync(explainer.reasons, values, scores)
         predictions = self._predictions(transactions, scores[: len(values)], degraded_by)
-        return [replace(each, reasons=why) for each, why in zip(predictions, reasons, strict=True)]
+        return [each._replace(reasons=why) for each, why in zip(predictions, reasons, strict=True)]
 
     async def score_one(self, transaction: Transactions) -> Prediction:
         """Return the prediction for a single transaction: the first of `score_many`.
@@ -97,10 +102,8 @@ class ScoringService:
     def _predictions(self, transactions: Transactions, scores: Scores, degraded_by: str | None) -> list[Prediction]:
         probabilities = self._calibration.probabilities(scores).tolist()
         decisions = self._decider.decide(probabilities, transactions.values)
-        return [
-            Prediction(transaction_id, probability, decision, degraded_by)
-            for transaction_id, probability, decision in zip(transactions.ids, probabilities, decisions, strict=True)
-        ]
+        columns = zip(transactions.ids, probabilities, decisions, repeat(degraded_by), repeat(None))
+        return list(map(_AS_PREDICTION, columns))
 
     async def _score(self, features: FeatureMatrix) -> tuple[Scores, str | None]:
         """Return the scores, and the code of the error if they are the fallback's."""
