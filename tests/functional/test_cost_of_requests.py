@@ -1,0 +1,117 @@
+"""What a request costs, held by counts: calls made, and objects left behind. A time would depend on the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import sys
+from typing import Any
+
+import pytest
+from _pytest.logging import LogCaptureHandler
+from fastapi import FastAPI
+from starlette.types import Message
+
+from core.bundle import Bundle
+from core.scoring.embedded import EmbeddedScorer
+from tests.app_under_test import KEY, app_with
+
+CALLS_OF_ONE = 110
+"""Of Python functions, for one transaction with its line in the log. By way of the router of FastAPI there were 136."""
+CALLS_OF_ONE_MORE_ROW = 5
+"""Of Python functions and those of C, for one more row of a batch. Before batches were read as tables there were 9."""
+
+
+def request_of(path: str, media_type: bytes, body: bytes) -> dict[str, Any]:
+    headers = [(b"content-type", media_type), (b"x-api-key", KEY.encode()), (b"content-length", b"%d" % len(body))]
+    return {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+
+
+async def answer(app: FastAPI, scope: dict[str, Any], body: bytes) -> int:
+    status = 0
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+
+    await app(dict(scope), receive, send)
+    return status
+
+
+def calls_of(app: FastAPI, path: str, media_type: bytes, body: bytes, events: set[str]) -> int:
+    """Return how many `events` of the profiler one request makes, once everything is warm."""
+    scope, counted = request_of(path, media_type, body), []
+
+    def count(frame: object, event: str, argument: object) -> None:
+        if event in events:
+            counted.append(event)
+
+    async def run() -> int:
+        for _ in range(3):
+            assert await answer(app, scope, body) == 200
+        gc.disable()
+        sys.setprofile(count)
+        try:
+            return await answer(app, scope, body)
+        finally:
+            sys.setprofile(None)
+            gc.enable()
+
+    assert asyncio.run(run()) == 200
+    return len(counted)
+
+
+@pytest.fixture
+def app(creditcard: Bundle) -> FastAPI:
+    return app_with(creditcard, EmbeddedScorer(creditcard), log_level="INFO")
+
+
+@pytest.fixture(autouse=True)
+def without_pytest_in_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pytest would format and keep each line too."""
+    monkeypatch.setattr(LogCaptureHandler, "handle", lambda handler, record: None)
+
+
+def rows_of(bundle: Bundle, n: int) -> list[dict[str, float]]:
+    return bundle.golden.transactions[:n]
+
+
+def test_one_transaction_takes_no_more_calls_than_it_did(app: FastAPI, creditcard: Bundle) -> None:
+    body = json.dumps(rows_of(creditcard, 1)[0]).encode()
+
+    assert calls_of(app, "/predict", b"application/json", body, {"call"}) <= CALLS_OF_ONE
+
+
+@pytest.mark.parametrize("media_type", [b"application/json", b"text/csv"])
+def test_another_row_of_a_batch_takes_few_calls(app: FastAPI, creditcard: Bundle, media_type: bytes) -> None:
+    calls = []
+    for n in (10, 50):
+        rows = rows_of(creditcard, n)
+        body = json.dumps({"transactions": rows})
+        if media_type == b"text/csv":
+            body = "\n".join([",".join(rows[0]), *(",".join(map(repr, row.values())) for row in rows)])
+        calls.append(calls_of(app, "/predict/batch", media_type, body.encode(), {"call", "c_call"}))
+
+    assert (calls[1] - calls[0]) / 40 <= CALLS_OF_ONE_MORE_ROW
+
+
+def test_requests_leave_no_objects_behind(app: FastAPI, creditcard: Bundle) -> None:
+    body = json.dumps(rows_of(creditcard, 1)[0]).encode()
+    scope = request_of("/predict", b"application/json", body)
+
+    async def run(n: int) -> None:
+        for _ in range(n):
+            await answer(app, scope, body)
+        app.state.metrics.flush()
+
+    asyncio.run(run(200))
+    gc.collect()
+    before = len(gc.get_objects())
+    asyncio.run(run(1000))
+    gc.collect()
+
+    assert len(gc.get_objects()) - before < 100
