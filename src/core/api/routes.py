@@ -69,7 +69,7 @@ class Routes:
             raise too_many_to_explain(len(transactions.ids), most)
         predictions = await self._score(request, transactions, explainer)
         return _reply({
-            "predictions": [{**_as_dict(prediction), **_reasons_of(prediction)} for prediction in predictions],
+            "predictions": _as_dicts(predictions),
             "model_version": self._service.bundle.version,
         })  # fmt: skip
 
@@ -158,6 +158,13 @@ def _as_dict(prediction: Prediction) -> dict[str, Any]:
         "decision": prediction.decision,
     }
     return answer if prediction.degraded_by is None else {**answer, "degraded": True}
+
+
+def _as_dicts(predictions: list[Prediction]) -> list[dict[str, Any]]:
+    """One scorer answers all of a batch, with reasons for each or for none: the first tells."""
+    if predictions[0].degraded_by is None and predictions[0].reasons is None:
+        return [{"transaction_id": i, "fraud_score": s, "decision": d} for i, s, d, _, _ in predictions]
+    return [{**_as_dict(prediction), **_reasons_of(prediction)} for prediction in predictions]
 
 
 def _reasons_of(prediction: Prediction) -> dict[str, Any]:

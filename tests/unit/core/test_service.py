@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +79,7 @@ def explain_many(bundle: Bundle, scorer: Scorer, fallback: Scorer | None = None)
 def test_explain_many_says_what_score_many_does_with_reasons_that_lead_from_the_baseline_to_it(tiny: Bundle) -> None:
     predictions = explain_many(tiny, EmbeddedScorer(tiny))
 
-    assert [replace(each, reasons=None) for each in predictions] == score_many(tiny, EmbeddedScorer(tiny))
+    assert [each._replace(reasons=None) for each in predictions] == score_many(tiny, EmbeddedScorer(tiny))
     typical = score_many(tiny, EmbeddedScorer(tiny), Transactions([None] * 3, np.array(BASELINE)))
     start = sum(log_odds(each.fraud_score) for each in typical) / 3
     for prediction in predictions:
@@ -93,7 +92,7 @@ def test_explain_many_score_and_reasons_are_of_the_fallback_while_the_scorer_fai
     predictions = explain_many(tiny, StaticScorer(ScorerTimeoutError("late")), EmbeddedScorer(tiny))
 
     assert {each.degraded_by for each in predictions} == {"upstream_timeout"}
-    assert [replace(each, degraded_by=None) for each in predictions] == explain_many(tiny, EmbeddedScorer(tiny))
+    assert [each._replace(degraded_by=None) for each in predictions] == explain_many(tiny, EmbeddedScorer(tiny))
 
 
 def test_explain_many_scorer_that_cannot_answer_so_many_rows_gives_no_prediction(tiny: Bundle) -> None:
