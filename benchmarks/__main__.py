@@ -29,7 +29,9 @@ PARTS = ("in-process", "http", "endpoint", "growth", "lambda")
 
 def main() -> None:
     """Run the chosen parts, show their tables, and write them to a file if all were run."""
-    parser = argparse.ArgumentParser(prog="PYTHONPATH=ecs python -m benchmarks", description=(__doc__ or "").partition(":")[0])
+    parser = argparse.ArgumentParser(
+        prog="PYTHONPATH=ecs python -m benchmarks", description=(__doc__ or "").partition(":")[0]
+    )
     parser.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="which parts to run (all)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each load, interleaved (5)")
     parser.add_argument("--seconds", type=float, default=3, help="length of each load in each round (3)")
