@@ -16,6 +16,7 @@ from core.bundle import BOOSTER, GOLDEN, ONNX_MODEL, Bundle
 from core.preprocessing import FeatureMatrix, Preprocessor
 from core.scoring.embedded import EmbeddedScorer
 from training.baseline import baseline
+from training.card_pictures import card_pictures
 from training.costs import CostModel
 from training.cross_validation import cross_validate
 from training.data import DataFile, Table
@@ -25,7 +26,6 @@ from training.export import TOLERANCE, export_onnx, probe_rows, prove_equal
 from training.golden import golden_cases
 from training.manifest import make_manifest
 from training.model import FittedModel, fit_model
-from training.plots import draw_plots
 from training.publish import check_target, publish_bundle
 from training.report import model_card
 from training.run import Options, SearchBudget, TrainingRun
@@ -142,7 +142,7 @@ def _bundle_files(run: TrainingRun, manifest: dict[str, Any]) -> dict[str, bytes
         GOLDEN: _json_bytes(golden),
         "baseline.json": _json_bytes(drift),
         "MODEL_CARD.md": model_card(manifest).encode(),
-        **draw_plots(run.streams()["holdout"], run.thresholds, seed, run.validation),
+        **card_pictures(run.streams()["holdout"], run.thresholds, run.costs.assumed, seed, run.validation),
     }
 
 

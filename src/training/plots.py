@@ -33,21 +33,6 @@ _AT_ONCE = 50
 _GRID = np.linspace(0.0, 1.0, 201)
 
 
-def draw_plots(judged: Stream, rule: Rule, seed: int, chosen_on: Scored | None = None) -> dict[str, bytes]:
-    """Return file name -> PNG for every plot of the model card.
-
-    Parameters
-    ----------
-    judged : rows that the model and the rule have not seen
-    chosen_on : the rows that the rule was chosen on, drawn for comparison
-    """
-    return {
-        PRECISION_RECALL: precision_recall(judged, rule, seed, chosen_on),
-        CALIBRATION: calibration(judged.scored, seed),
-        SCORE_DISTRIBUTION: score_distribution(judged.scored, rule),
-    }
-
-
 def precision_recall(judged: Stream, rule: Rule, seed: int, chosen_on: Scored | None = None) -> bytes:
     """Draw precision over recall with a band of 95 %, and where the rule operates."""
     figure, axes = canvas("Precision and recall, weighted to the real prevalence")

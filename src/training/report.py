@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from core.decision import DecisionRule, ExpectedLoss
+from training.card_reference import reference_section
+from training.decision_plots import COST_CURVE
 from training.figures import FIGURES
 from training.plots import CALIBRATION, PRECISION_RECALL, SCORE_DISTRIBUTION
 from training.policies import Rule, rule_in_words
@@ -34,7 +36,7 @@ Version `{manifest["version"]}`. {manifest["training"]["booster"]["n_trees"]} gr
 card transaction into `fraud_score`, a probability of fraud at a prevalence of {manifest["prevalence"]:.4%}, and into a
 decision.
 
-This page was generated from `manifest.json` by `python -m training train`.
+This page was generated from `manifest.json` by `python -m training`.
 """
 
 
@@ -70,7 +72,7 @@ validation column shows rows that did take part in choices.
 | figure | holdout | 95 % interval | validation |
 |---|--:|--:|--:|
 {table}
-
+{reference_section(manifest)}
 Each fifth of the rows as the holdout in turn, with the same training on the others; the first is the holdout above.
 The other four took part in the choice of the default parameters of the trees, if these are the data of that choice.
 
@@ -83,6 +85,8 @@ The other four took part in the choice of the default parameters of the trees, i
 ![Fraud score against observed share of frauds]({CALIBRATION})
 
 ![Distribution of fraud scores by class]({SCORE_DISTRIBUTION})
+
+![Cost over the threshold]({COST_CURVE})
 """
 
 

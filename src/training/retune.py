@@ -13,11 +13,10 @@ from core.bundle import GOLDEN, Bundle
 from core.decision import Decider
 from core.scoring.embedded import EmbeddedScorer
 from training.baseline import score_distribution
+from training.card_pictures import card_pictures
 from training.costs import Capacity, CostModel, review_share
-from training.decision_plots import COST_CURVE, cost_curve
 from training.decisions import describe_decisions
 from training.errors import TrainingError
-from training.plots import draw_plots
 from training.policies import Outcome, Rule, Stream, compare, standard_rules
 from training.publish import publish_bundle
 from training.report import model_card
@@ -102,14 +101,12 @@ def _files(bundle: Bundle, retuned: Retuned, manifest: dict[str, Any], seed: int
     decider = Decider(retuned.rule, bundle.field_names)
     golden["decisions"] = decider.decide(bundle.golden.fraud_scores, bundle.golden_values())
     drift["fraud_score"] = score_distribution(retuned.chosen_on.scored, retuned.rule)
-    outcomes = retuned.outcomes(retuned.judged, seed)
     compared_with = None if retuned.holdout is None else retuned.chosen_on.scored
     return {
         **bundle.files,
         GOLDEN: json_bytes(golden),
         "baseline.json": json_bytes(drift),
-        **draw_plots(retuned.judged, retuned.rule, seed, compared_with),
-        COST_CURVE: cost_curve(retuned.judged, retuned.rule, retuned.costs.assumed, outcomes),
+        **card_pictures(retuned.judged, retuned.rule, retuned.costs.assumed, seed, compared_with, retuned.others),
         "MODEL_CARD.md": model_card(manifest).encode(),
     }
 

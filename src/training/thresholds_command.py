@@ -10,7 +10,6 @@ import typer
 from rich.table import Table
 
 from core.bundle import load_bundle
-from core.manifest import Metric
 from training import options
 from training.bundle_columns import columns_of
 from training.costs import AssumedCosts, Capacity, CostModel
@@ -133,21 +132,22 @@ def _show(
 
 
 def _outcome_table(title: str, outcomes: dict[str, Outcome], per: float) -> Table:
-    table = Table(title=title)
+    """Return a table that fits a terminal of 80 columns; a number cut short would be a wrong one."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column("rule", no_wrap=True)
-    for heading in ("cost", "95 % interval", "saved", "reviews", "declines", "frauds stopped"):
-        table.add_column(heading, justify="right")
+    for heading in ("cost", "95 % interval", "saved", "reviews", "declines", "stopped"):
+        table.add_column(heading, justify="right", no_wrap=True)
     nothing = outcomes[APPROVE_ALL].mean_cost.value
+    digits = 2 if per <= 1000.0 else 0
     for name, outcome in outcomes.items():
-        cost: Metric = outcome.mean_cost
-        frauds = outcome.n_frauds
+        cost, low, high = (f"{per * getattr(outcome.mean_cost, key):,.{digits}f}" for key in ("value", "low", "high"))
         table.add_row(
             name,
-            f"{per * cost.value:,.2f}",
-            f"{per * cost.low:,.2f} to {per * cost.high:,.2f}",
-            f"{1.0 - cost.value / nothing:.1%}" if nothing else "",
-            f"{per * outcome.shares['review']:,.2f}",
-            f"{per * outcome.shares['decline']:,.2f}",
-            f"{frauds['review'] + frauds['decline']} of {sum(frauds.values())}",
+            cost,
+            f"{low} to {high}",
+            f"{1.0 - outcome.mean_cost.value / nothing:.1%}" if nothing else "",
+            f"{per * outcome.shares['review']:,.{digits}f}",
+            f"{per * outcome.shares['decline']:,.{digits}f}",
+            str(outcome.n_frauds["review"] + outcome.n_frauds["decline"]),
         )
     return table
