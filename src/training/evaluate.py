@@ -119,7 +119,7 @@ def expected_calibration_error(scored: Scored, weights: Floats) -> Floats:
 
     Naeini, Cooper and Hauskrecht, "Obtaining well calibrated probabilities using Bayesian binning", AAAI (2015),
     with bins of equal mass in place of equal width, as in Nguyen and O'Connor, EMNLP (2015). It is biased upwards,
-    and resampling biases it once more: its interval lies to the right of the value.
+    and resampling biases it once more: its interval leans to the right of the value.
     """
     gaps = np.add.reduceat(weights * (scored.scores - scored.is_fraud), reliability_bins(scored), axis=-1)
     return np.asarray(np.abs(gaps).sum(axis=-1) / weights.sum(axis=-1))

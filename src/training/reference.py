@@ -8,7 +8,7 @@ import numpy as np
 
 from core.manifest import Metric
 from training.arrays import Floats
-from training.evaluate import N_RESAMPLES, RESAMPLES_AT_ONCE, Scored, curve_of, interval, resample_weights
+from training.evaluate import CONFIDENCE, N_RESAMPLES, RESAMPLES_AT_ONCE, Scored, curve_of, interval, resample_weights
 from training.run import TrainingRun
 from training.schema import CREDITCARD
 
@@ -51,20 +51,32 @@ def best_f1_threshold(scored: Scored) -> float:
 
 
 def figures_at(scored: Scored, threshold: float, seed: int, n_resamples: int = N_RESAMPLES) -> dict[str, Metric]:
-    """Return precision, recall and F1 of flagging everything from `threshold` on, with bootstrap intervals."""
+    """Return precision, recall and F1 of flagging everything from `threshold` on, with bootstrap intervals.
+
+    Where no legitimate row is flagged, no resample flags one either, and every precision is 1. Then the lower ends
+    are those of as many false alarms as the sample may have missed: the exact binomial bound (Clopper and Pearson,
+    Biometrika 26, 1934) on their rate, for none among the legitimate rows.
+    """
     rng = np.random.default_rng(seed)
     sizes = [min(RESAMPLES_AT_ONCE, n_resamples - start) for start in range(0, n_resamples, RESAMPLES_AT_ONCE)]
     chunks = [_figures(scored, threshold, resample_weights(scored, size, rng)) for size in sizes]
-    values = _figures(scored, threshold, scored.weights[np.newaxis])
-    return {
+    own = scored.weights[np.newaxis]
+    metrics = {
         name: interval(float(value[0]), np.concatenate([chunk[name] for chunk in chunks]))
-        for name, value in values.items()
+        for name, value in _figures(scored, threshold, own).items()
     }
+    if (~scored.is_fraud & (scored.scores >= threshold)).any():
+        return metrics
+    unseen = 1.0 - ((1.0 - CONFIDENCE) / 2) ** (1.0 / scored.n_legitimate)
+    worst = _figures(scored, threshold, own, unseen * float(scored.weights @ ~scored.is_fraud))
+    lows = {name: min(metric.low, float(worst[name][0])) for name, metric in metrics.items()}
+    return {name: metric.model_copy(update={"low": lows[name]}) for name, metric in metrics.items()}
 
 
-def _figures(scored: Scored, threshold: float, weights: Floats) -> dict[str, Floats]:
+def _figures(scored: Scored, threshold: float, weights: Floats, unseen: float = 0.0) -> dict[str, Floats]:
+    """Return the figures under each row of `weights`; `unseen` is a weight of false alarms to add."""
     flagged = weights * (scored.scores >= threshold)
-    caught, all_flagged = flagged @ scored.is_fraud, flagged.sum(axis=-1)
+    caught, all_flagged = flagged @ scored.is_fraud, flagged.sum(axis=-1) + unseen
     # A resample in which nothing is flagged has nothing wrong.
     precision = np.divide(caught, all_flagged, out=np.ones_like(caught), where=all_flagged > 0)
     n_frauds = weights @ scored.is_fraud

@@ -22,7 +22,22 @@ def test_figures_at_are_weighted_shares_of_what_is_flagged():
 def test_figures_at_a_threshold_above_all_flags_nothing_and_nothing_wrong():
     figures = figures_at(ROWS, 0.95, seed=1, n_resamples=20)
 
-    assert (figures["precision"].low, figures["recall"].high, figures["f1"].high) == (1.0, 0.0, 0.0)
+    assert (figures["precision"].value, figures["recall"].high, figures["f1"].high) == (1.0, 0.0, 0.0)
+
+
+def test_figures_at_no_false_alarm_in_the_sample_is_not_taken_for_none_in_the_world():
+    """None among 1000 legitimate rows of weight 9: at most 0.368 % of them, a weight of 33 beside 10 frauds."""
+    is_fraud = np.arange(1010) < 10
+    scored = Scored.of(np.where(is_fraud, 0.9, 0.1), is_fraud, np.where(is_fraud, 1.0, 9.0))
+
+    figures = figures_at(scored, 0.5, seed=1, n_resamples=20)
+
+    unseen = 9000 * (1 - 0.025 ** (1 / 1000))
+    assert unseen == pytest.approx(33, abs=0.2)
+    assert figures["precision"].value == figures["precision"].high == 1.0
+    assert figures["precision"].low == pytest.approx(10 / (10 + unseen))
+    assert figures["f1"].low == pytest.approx(20 / (20 + unseen))
+    assert figures["recall"].low == 1.0
 
 
 def test_figures_at_intervals_enclose_the_values_and_depend_on_the_seed_alone(run):
