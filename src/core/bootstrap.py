@@ -6,7 +6,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from core.api.auth import ApiKeys, KeySource
-from core.bundle import Bundle, load_bundle
+from core.bundle import Bundle
+from core.bundle_location import load_bundle_from
 from core.jobs.engines import Jobs
 from core.keys_file import KeysFile
 from core.observability import EventLog
@@ -29,7 +30,7 @@ def build_service(settings: Settings) -> ScoringService:
     SettingsError
         The endpoint cannot be called as it is configured.
     """
-    bundle = load_bundle(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
+    bundle = load_bundle_from(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
     if settings.scorer == "embedded":
         return ScoringService(bundle, _embedded(bundle))
     fallback = _embedded(bundle) if settings.scorer_fallback == "embedded" else None

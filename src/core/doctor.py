@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from core.bundle import GOLDEN_TOLERANCE, Bundle, load_bundle
+from core.bundle import GOLDEN_TOLERANCE, Bundle
+from core.bundle_location import load_bundle_from
 from core.errors import ScorerError, StartupError
 from core.preprocessing import FeatureMatrix
 from core.scoring.sagemaker import endpoint_options
@@ -158,7 +159,7 @@ def main() -> int:
     """Print the finding; return the exit code."""
     try:
         settings = load_settings(Path(".env"), auth_disabled=True)  # it serves nobody, and needs no key
-        bundle = load_bundle(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
+        bundle = load_bundle_from(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
         options = endpoint_options(settings)
         finding = examine(options, bundle)
     except StartupError as error:

@@ -21,6 +21,7 @@ _PLACEHOLDERS = frozenset({"changeme", "change-me", "changethis", "your-api-key"
 
 
 SecretArn = Annotated[str, Field(pattern=r"^arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+$")]
+S3Uri = Annotated[str, Field(pattern=r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^/\s].*$")]
 EndpointName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9](-*[a-zA-Z0-9]){0,62}$")]
 """As SageMaker spells the names of endpoints, variants and components."""
 
@@ -64,7 +65,9 @@ class Settings(BaseSettings):
     sagemaker_coalesce: bool = Field(
         True, description="Let single transactions that wait at the same time share a call."
     )
-    model_bundle: Path = Field(Path("models/creditcard"), description="Directory of the model bundle.")
+    model_bundle: Annotated[S3Uri | Path, Field(union_mode="left_to_right")] = Field(
+        Path("models/creditcard"), description="Directory of the model bundle, or `s3://BUCKET/PREFIX`."
+    )
     model_bundle_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = Field(
         None, description="Accept only the bundle whose `manifest.json` has this sha256."
     )
@@ -127,6 +130,13 @@ class Settings(BaseSettings):
             for name, value in values.items()
             if name.lower() == _OWN_DESPITE_PREFIX or not name.lower().startswith(_FOREIGN_PREFIXES)
         }
+
+    @field_validator("model_bundle")
+    @classmethod
+    def _uri_is_whole(cls, value: str | Path) -> str | Path:
+        if isinstance(value, Path) and value.parts[:1] == ("s3:",):
+            raise ValueError("a bundle in S3 is at s3://BUCKET/PREFIX")
+        return value
 
     @field_validator("api_key")
     @classmethod

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import get_args
 
 from core.bootstrap import build_service
-from core.bundle import load_bundle
+from core.bundle_location import load_bundle_from
 from core.errors import JobFailedError, StartupError
 from core.jobs.formats.base import ROWS_PER_CHUNK, ChunkLimits
 from core.jobs.formats.choice import guess_format
@@ -102,7 +102,7 @@ def _plan(asked: argparse.Namespace) -> Run:
                              f"{', '.join(get_args(FormatName))}")  # fmt: skip
     # It serves nobody, and so needs no key; and it can wait for the endpoint, rather than make do with less.
     settings = load_settings(Path(".env"), auth_disabled=True, scorer_fallback="none")
-    bundle = load_bundle(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
+    bundle = load_bundle_from(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
     return Run(
         source=asked.file.resolve(),
         version=version_of(asked.file),

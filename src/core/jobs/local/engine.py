@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.bundle import load_bundle
+from core.bundle_location import load_bundle_from
 from core.errors import BundleError, FieldIssue, InvalidTransactionError, JobFailedError, JobStateError
 from core.jobs.engines import UploadTarget
 from core.jobs.formats.base import ChunkLimits
@@ -176,7 +176,7 @@ class LocalEngine:
         if path is None or job.input.version is None:
             raise JobFailedError("input_changed", "The input was moved or removed before it was scored.")
         # As it is now: the process that serves may have exchanged its model since the engine was opened.
-        bundle = load_bundle(self._settings.model_bundle, expected_digest=self._settings.model_bundle_sha256)
+        bundle = load_bundle_from(self._settings.model_bundle, expected_digest=self._settings.model_bundle_sha256)
         if bundle.digest != job.bundle_sha256:
             raise JobFailedError("model_changed", "The model was replaced before the job was done.")
         return Run(
