@@ -13,9 +13,12 @@ from core.calibration import Scores
 from core.decision import Decision
 from core.errors import ScorerError
 from core.explanation import Explainer, Reason
-from core.preprocessing import FeatureMatrix
+from core.preprocessing import FeatureMatrix, FieldValues
 from core.scoring.base import Scorer, check_scores
 from core.transactions import Transactions
+
+_FEW = 5
+"""Transactions that are explained in less time than it takes to go to a thread and back on a busy machine."""
 
 
 class Prediction(NamedTuple):
@@ -69,10 +72,12 @@ class ScoringService:
         ScorerError
         """
         values = transactions.values
-        # A few milliseconds for a batch; other requests go on meanwhile.
-        features = await anyio.to_thread.run_sync(lambda: self._preprocessor.transform(explainer.derive(values)))
-        scores, degraded_by = await self._score(features)
-        reasons = await anyio.to_thread.run_sync(explainer.reasons, values, scores)
+        # For a batch each of both takes milliseconds; other requests go on meanwhile.
+        large = len(values) > _FEW
+        derive = partial(self._derived_features, explainer, values)
+        scores, degraded_by = await self._score(await anyio.to_thread.run_sync(derive) if large else derive())
+        read = partial(explainer.reasons, values, scores)
+        reasons = await anyio.to_thread.run_sync(read) if large else read()
         predictions = self._predictions(transactions, scores[: len(values)], degraded_by)
         return [each._replace(reasons=why) for each, why in zip(predictions, reasons, strict=True)]
 
@@ -98,6 +103,9 @@ class ScoringService:
             if self._fallback is None:
                 raise
             await self._fallback.check_ready()
+
+    def _derived_features(self, explainer: Explainer, values: FieldValues) -> FeatureMatrix:
+        return self._preprocessor.transform(explainer.derive(values))
 
     def _predictions(self, transactions: Transactions, scores: Scores, degraded_by: str | None) -> list[Prediction]:
         probabilities = self._calibration.probabilities(scores).tolist()

@@ -17,6 +17,7 @@ from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
 from training.evaluate_command import evaluate
 from training.events import sample_events
+from training.explain_command import explain
 from training.run import DEFAULT_SEED
 from training.schema import CREDITCARD
 from training.simulate import SHIPPED_PARAMETERS, fit_simulator, load_simulator
@@ -84,6 +85,7 @@ def fit_simulator_command(
 
 
 app.command()(evaluate)
+app.command()(explain)
 app.command()(thresholds)
 
 

@@ -50,6 +50,8 @@ class FieldOptions(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
     description: Annotated[str, Field(max_length=200)] = ""
+    label: Annotated[str, Field(min_length=1, max_length=100)] | None = None
+    """What people call the field; comes back with the reasons of a score."""
     optional: bool = False
     """May be empty in the data, and absent or null in a request; training chooses what stands for it."""
 
@@ -141,6 +143,7 @@ class Columns(BaseModel):
             minimum=lowest if said.minimum is None else said.minimum,
             maximum=LARGEST_VALUE if said.maximum is None else said.maximum,
             description=said.description,
+            label=said.label,
         )
         if field.minimum >= field.maximum:
             raise OptionError(f"columns file: fields: {name}: minimum must be below maximum")

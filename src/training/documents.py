@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from training.data import Table
-from training.errors import OutputError
+from training.errors import DataError, OutputError
 from training.schema import TableSchema
 
 SUFFIXES = (".csv", ".csv.gz", ".json")
@@ -61,6 +61,20 @@ def suffix_of(path: Path) -> str:
         if path.name.endswith(suffix):
             return suffix
     raise OutputError(f"{path}: the name must end with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of one file.
+
+    Raises
+    ------
+    DataError
+        It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(path, [error.strerror or "cannot be read"]) from error
 
 
 def write_file(path: Path, content: bytes) -> None:
