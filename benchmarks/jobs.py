@@ -12,6 +12,7 @@ import argparse
 import csv
 import io
 import json
+import resource
 import subprocess
 import sys
 import tempfile
@@ -92,6 +93,12 @@ def differences(path: Path, out: Path) -> int:
     return n_different
 
 
+def cpu_seconds() -> float:
+    """Return what all processes that were started and have ended took of the cores: other work changes it less."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("file", type=Path)
@@ -102,17 +109,21 @@ def main() -> None:
         print(json.dumps(bare(asked.file)))
         return
     for _ in range(asked.repeat):
+        before = cpu_seconds()
         done = subprocess.run(  # noqa: S603 - our own interpreter
             [sys.executable, "-m", "benchmarks.jobs", str(asked.file), "--bare"],
             check=True, stdout=subprocess.PIPE,
         )  # fmt: skip
         n_rows, in_one_go = json.loads(done.stdout)
+        between = cpu_seconds()
         with tempfile.TemporaryDirectory() as folder:
             took, most = job(asked.file, Path(folder))
+            after = cpu_seconds()
             n_different = differences(asked.file, Path(folder))
         print(
             f"{n_rows:,} rows: bare {n_rows / in_one_go:,.0f} rows/s, job {n_rows / took:,.0f} rows/s "
-            f"({in_one_go / took:.2f} of it), {most:.0f} MiB in all, {n_different} of {SAMPLE:,} scores differ"
+            f"({in_one_go / took:.2f} of it), CPU {between - before:.1f} s and {after - between:.1f} s, "
+            f"{most:.0f} MiB in all, {n_different} of {SAMPLE:,} scores differ"
         )
 
 

@@ -12,11 +12,10 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from core.csv_table import read_csv_table
 from core.errors import FieldIssue, InvalidTransactionError, MalformedBodyError
 from core.json_document import read_json
+from core.number_text import read_numbers
 from core.preprocessing import FieldValues
 from core.transactions import (
     ID_COLUMN,
@@ -29,6 +28,8 @@ from core.transactions import (
 )
 
 _NUMBERS = re.compile(r"[0-9eE+.,\-]*")
+_ROWS_OF_A_PIECE = 1000
+"""What the parser works on at a time should stay in the cache."""
 _MALFORMED = "The body is not valid CSV"
 
 Row = list[str]
@@ -129,18 +130,15 @@ def complete(names: Row, cells: list[Row], schema: TransactionSchema) -> tuple[R
 
 
 def parse_numbers(cells: Sequence[Sequence[str]]) -> FieldValues | None:
-    """Return the cells as float64, or None when one is not a number."""
+    """Return the cells of rows of one width as float64, or None when one is not a number."""
     lines = [",".join(row) for row in cells]
-    text = ",".join(lines)
-    if not _NUMBERS.fullmatch(text):
+    if not _NUMBERS.fullmatch(",".join(lines)):
         return None
-    try:
-        parsed = read_json(("[[" + "],[".join(lines) + "]]").encode("ascii"))
-        values = np.array(parsed, dtype=np.float64)
-    except (MalformedBodyError, OverflowError, ValueError):
-        return None
-    # A quoted cell may hold commas of its own, or nothing: then there are more numbers than cells, or fewer.
-    return values if values.shape == (len(cells), len(cells[0])) else None
+    pieces = (lines[start : start + _ROWS_OF_A_PIECE] for start in range(0, len(lines), _ROWS_OF_A_PIECE))
+    numbers = read_numbers(f"[{','.join(piece)}]".encode("ascii") for piece in pieces)
+    # A quoted cell may hold commas of its own: then there are more numbers than cells. An empty one is no JSON.
+    shape = (len(cells), len(cells[0]))
+    return numbers.reshape(shape) if numbers is not None and numbers.size == shape[0] * shape[1] else None
 
 
 def _located_objects(ids: list[str | None], names: Row, cells: list[Row]) -> Iterator[tuple[object, Location]]:
