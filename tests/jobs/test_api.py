@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from fastapi.testclient import TestClient
 from jsonschema import Draft202012Validator
 
+from core.jobs.local.store import SqliteJobStore
 from core.jobs.records import new_job_id
 from tests.app_under_test import KEY, OTHER_KEY
 from tests.jobs.conftest import Place
@@ -340,3 +342,19 @@ def test_log_names_the_route_and_not_the_job(place: Place, event_lines: Any) -> 
     lines = [json.loads(line) for line in event_lines.getvalue().splitlines()]
     assert [line["route"] for line in lines if line["message"] == "request"] == ["/jobs", "/jobs/{job_id}"]
     assert job["job_id"] not in event_lines.getvalue()
+
+
+def test_records_that_cannot_be_read_for_a_moment_stop_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_input(place)
+    oldest, failures = SqliteJobStore.oldest, [sqlite3.OperationalError("disk I/O error")] * 2
+
+    def failing_at_first(store: SqliteJobStore, states: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return oldest(store, states)
+
+    monkeypatch.setattr(SqliteJobStore, "oldest", failing_at_first)
+    client = client_of(place)
+    job = post(client, FILE).json()
+
+    assert wait_for(client, job["status_url"], "completed", "failed")["state"] == "completed"

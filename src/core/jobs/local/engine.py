@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 from dataclasses import dataclass
@@ -117,16 +118,23 @@ class LocalEngine:
 
     def _run_jobs(self) -> None:
         while not self._closing.is_set():
-            # Of several servers over one folder, one runs the jobs; should it die, another does.
-            with only_process(self._local.folder / "lock.sqlite3") as alone:
-                while alone and not self._closing.is_set():
-                    job = self._store.oldest(_RUNNABLE[:1]) or self._store.oldest(_RUNNABLE[1:])
-                    if job is not None:
-                        self._run(job)
-                    else:
-                        self._work.wait(_LOOK_EVERY_S)
-                        self._work.clear()
+            try:
+                # Of several servers over one folder, one runs the jobs; should it die, another does.
+                with only_process(self._local.folder / "lock.sqlite3") as alone:
+                    while alone and not self._closing.is_set():
+                        self._run_next()
+            except (OSError, sqlite3.Error) as error:  # the disk may be full, or away for a moment
+                self._log.unexpected("jobs folder failed", error)
             self._closing.wait(_LOOK_EVERY_S)
+
+    def _run_next(self) -> None:
+        """Run the job whose turn it is, or wait for one."""
+        job = self._store.oldest(_RUNNABLE[:1]) or self._store.oldest(_RUNNABLE[1:])
+        if job is not None:
+            self._run(job)
+        else:
+            self._work.wait(_LOOK_EVERY_S)
+            self._work.clear()
 
     def _run(self, job: Job) -> None:
         """Run one job to its end, whichever it is."""
