@@ -132,7 +132,10 @@ SearchTrials = Annotated[
 SearchMinutes = Annotated[
     float | None,
     typer.Option(
-        min=0.1, help="Search for better parameters: until then, or until --search-trials.", show_default=False
+        min=0.1,
+        help="Search for better parameters: no trial begins after this time. The first is always finished, and trying "
+        "the best once more, with another seed, comes on top.",
+        show_default=False,
     ),
 ]
 ManifestArgument = Annotated[

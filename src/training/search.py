@@ -88,7 +88,7 @@ def search(
     the parameters given, and is used only if it is better again.
 
     A number of trials gives the same result every time. A time decides how many trials are made, and no more: one
-    that is under way when the time is up is forgotten, but for the first.
+    that is under way when the time is up is forgotten, but for the first. Trying the best once more comes on top.
     """
     rows = _joined(split.train, split.validation)
 
