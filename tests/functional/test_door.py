@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import Message
 
+from core.api import admission
 from core.api.admission import ARRIVED
 from core.bundle import Bundle
 from core.scoring.static import StaticScorer
@@ -72,8 +73,11 @@ def call(app: Any, request: Request, **scope: Any) -> Reply:
     return asyncio.run(call_app(with_scope, request))
 
 
-def test_request_that_waited_too_long_is_503_before_its_body_is_read(tiny: Bundle) -> None:
+def test_request_that_waited_too_long_is_503_before_its_body_is_read(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Health routes answer whatever the load, or one slow moment would empty the load balancer."""
+    monkeypatch.setattr(admission, "STANDING_S", 0.0)
     app = app_with(tiny, StaticScorer(0.5))
     late = {ARRIVED: time.perf_counter() - 0.2}
 

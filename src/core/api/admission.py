@@ -14,6 +14,9 @@ ARRIVED = "fraud_scoring.arrived"
 MAX_WAIT_S = 0.1
 """Longest wait for a turn. Who waited that long is better served by another process, or a little later."""
 
+STANDING_S = 0.5
+"""So long waits must have been too long before anybody is refused for his: a pause of the process is no overload."""
+
 
 class Admission:
     """Hands out `limit` places; as many more may wait, in the order in which they came.
@@ -26,6 +29,7 @@ class Admission:
         self._limit = limit
         self._free = limit
         # In order; a mapping, because who gives up waiting leaves from the middle.
+        self._late_since = self._late_last = float("-inf")
         self._waiting: dict[asyncio.Future[bool], None] = {}
 
     def refuses(self, scope: Scope) -> bool:
@@ -37,7 +41,14 @@ class Admission:
         if self._free == 0 and len(self._waiting) >= self._limit:
             return True
         arrived: float | None = scope.get(ARRIVED)
-        return arrived is not None and time.perf_counter() - arrived > MAX_WAIT_S
+        now = time.perf_counter()
+        if arrived is None or now - arrived <= MAX_WAIT_S:
+            self._late_since = float("inf")
+            return False
+        if self._late_since > now or now - self._late_last > STANDING_S:
+            self._late_since = now
+        self._late_last = now
+        return now - self._late_since >= STANDING_S
 
     async def enter(self) -> None:
         """Take a place; whoever does must `leave` it.

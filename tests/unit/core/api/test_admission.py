@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -80,8 +79,19 @@ def test_enter_cancelled_leaves_its_place_to_others(monkeypatch: pytest.MonkeyPa
         run(scenario(given_meanwhile))
 
 
-def test_refuses_what_waited_too_long_for_the_server_to_turn_to_it() -> None:
+def test_refuses_what_waited_too_long_once_that_has_become_the_rule(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pause of the process makes all wait once; a queue that stands makes them wait again and again."""
+    now = [1000.0]
+    monkeypatch.setattr(admission.time, "perf_counter", lambda: now[0])
     places = Admission(1)
 
-    assert not places.refuses({ARRIVED: time.perf_counter()})
-    assert places.refuses({ARRIVED: time.perf_counter() - MAX_WAIT_S - 0.01})
+    def refused(waited_s: float, later_s: float) -> bool:
+        now[0] += later_s
+        return places.refuses({ARRIVED: now[0] - waited_s})
+
+    assert not any(refused(0.3, 0.01) for _ in range(20))
+    assert not refused(MAX_WAIT_S / 2, 0.01)
+    assert [refused(0.3, 0.2) for _ in range(5)] == [False, False, False, True, True]
+    assert not refused(MAX_WAIT_S / 2, 0.01)
+    assert not refused(0.3, 0.2)
+    assert not refused(0.3, 3600)
