@@ -21,12 +21,13 @@ from core.preprocessing import Preprocessor
 from core.scoring.sagemaker_wire import write_payload
 from training.data import read_data
 from training.errors import TrainingError
+from training.features import fit_features
 from training.imported import ArtefactError, fit_imported, read_artefact
 from training.pipeline import train_bundle
 from training.run import Options
 from training.schema import CREDITCARD
 from training.split import Split, split_table
-from training.train import BASE_SCORE, Parameters, fit_features
+from training.train import BASE_SCORE, Parameters
 
 DEFAULT_PREFIX = "fraud-scoring/training"
 _EXIT_FAILED = 1
@@ -159,7 +160,8 @@ def _parser() -> argparse.ArgumentParser:
 def make_bundle(options: argparse.Namespace) -> None:
     """Do what the options ask for."""
     data = read_data(options.data, CREDITCARD)
-    training = Options("creditcard", options.version, CREDITCARD.notice, n_rotations=options.rotations)
+    # The rows of the job are made before anything is chosen.
+    training = Options("creditcard", options.version, n_rotations=options.rotations, choose_steps=False)
     name = options.job or f"fraud-scoring-{time.strftime('%Y-%m-%d-%H-%M-%S', time.gmtime())}"
     job = Job(
         name, options.bucket, options.prefix, options.image, options.role, options.instance_type, training.seed,

@@ -60,6 +60,8 @@ ONLY_IN = {
 """Who may import what: a library has one border."""
 
 FORBIDDEN = {"pickle", "cPickle", "joblib", "cloudpickle", "dill", "shelve", "marshal"}
+MAY_UNPICKLE = {"training.legacy"}
+"""Reads the scaler of an older project, offline and only when told to."""
 TRAINING_ONLY = {
     "jinja2",
     "xgboost",
@@ -148,7 +150,7 @@ def test_library_is_imported_at_its_border_only(library: str) -> None:
     assert [m for m in importers if not any(is_in(m, allowed) for allowed in ONLY_IN[library])] == []
 
 
-@pytest.mark.parametrize("module", ALL)
+@pytest.mark.parametrize("module", [name for name in ALL if name not in MAY_UNPICKLE])
 def test_nothing_unpickles(module: str) -> None:
     assert not {name.split(".")[0] for name in imported(ALL[module])} & FORBIDDEN
 

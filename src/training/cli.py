@@ -12,12 +12,15 @@ import typer
 from core.bundle import load_bundle
 from core.errors import FraudScoringError
 from training import options
+from training.columns import load_columns
 from training.data import read_data
 from training.documents import suffix_of, table_bytes, write_file
 from training.errors import ExportError, TrainingError
 from training.evaluate_command import evaluate
 from training.events import sample_events
 from training.explain_command import explain
+from training.import_command import import_model
+from training.invented import invent_simulator
 from training.run import DEFAULT_SEED
 from training.schema import CREDITCARD
 from training.simulate import SHIPPED_PARAMETERS, fit_simulator, load_simulator
@@ -46,14 +49,23 @@ def simulate(
         typer.Option(metavar="FILE", help=".csv, .csv.gz: with labels, to train on. .json: a batch request."),
     ],
     fraud_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of frauds.")] = round(CREDITCARD_PREVALENCE, 6),
+    columns: options.ColumnsFile = None,
     seed: options.Seed = DEFAULT_SEED,
 ) -> None:
-    """Write simulated transactions, in the order of time, like those of the public data set. None of them is real."""
+    """Write simulated transactions, in the order of time. None of them is real.
+
+    They are like those of the public data set; with --columns, which must then name the features, they have those
+    columns and made-up distributions, to try the whole path before there are data.
+    """
     suffix = suffix_of(out)
     n_frauds = round(rows * fraud_rate)
-    table = load_simulator(CREDITCARD).draw(rows - n_frauds, n_frauds, seed)
-    in_time = table.take(table.values[:, 0].argsort(kind="stable"))
-    write_file(out, table_bytes(in_time, CREDITCARD, suffix))
+    asked = load_columns(columns)
+    simulator = load_simulator(CREDITCARD) if asked is None else invent_simulator(asked.table_schema(()), seed)
+    table = simulator.draw(rows - n_frauds, n_frauds, seed)
+    schema = simulator.schema
+    if schema.time_column is not None:
+        table = table.take(table.values[:, schema.time_column].argsort(kind="stable"))
+    write_file(out, table_bytes(table, schema, suffix))
     OUTPUT.print(f"{rows} simulated transactions, {n_frauds} of them frauds: {out}", soft_wrap=True)
 
 
@@ -87,6 +99,7 @@ def fit_simulator_command(
 app.command()(evaluate)
 app.command()(explain)
 app.command()(thresholds)
+app.command("import")(import_model)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,16 @@ class Table:
         """Return the given rows, in the given order."""
         weights = None if self.given_weights is None else self.given_weights[rows]
         return Table(self.values[rows], self.is_fraud[rows], self.is_uniform[rows], weights)
+
+    def join(self, other: Table) -> Table:
+        """Return the rows of both."""
+        both = (self, other)
+        return Table(
+            np.concatenate([each.values for each in both]),
+            np.concatenate([each.is_fraud for each in both]),
+            np.concatenate([each.is_uniform for each in both]),
+            None if self.given_weights is None else np.concatenate([each.weights for each in both]),
+        )
 
     @property
     def weights(self) -> Floats:
@@ -85,7 +95,12 @@ def open_data(data: Path | str | Sequence[Path | str], columns: Columns | None) 
         has_time = "Time" in source.frame.columns or "V1" not in source.frame.columns
         schema = CREDITCARD if has_time else CREDITCARD_WITHOUT_TIME
         return _judged(source, schema, Findings()), schema
-    source, columns = _with_seconds(source, columns)
+    if columns.time is not None and (dated := _with_seconds(source, columns.time.column)) is not source:
+        source = dated
+        meaning = TimeColumn(
+            column=columns.time.column, zero="midnight", utc_offset_hours=columns.time.utc_offset_hours
+        )
+        columns = columns.model_copy(update={"time": meaning})
     found = Findings()
     schema = columns.table_schema(_numeric_columns(source.frame, columns, found))
     return _judged(source, schema, found), schema
@@ -99,7 +114,7 @@ def read_data(data: Path | str | Sequence[Path | str], schema: TableSchema) -> D
     DataError
         The table cannot be read or trained on; the error lists every problem found.
     """
-    return _judged(read_source(data), schema, Findings())
+    return _judged(_with_seconds(read_source(data), schema.time_field), schema, Findings())
 
 
 def _judged(source: Source, schema: TableSchema, found: Findings) -> DataFile:
@@ -168,21 +183,19 @@ def _numeric_columns(frame: pd.DataFrame, columns: Columns, found: Findings) -> 
     return chosen
 
 
-def _with_seconds(source: Source, columns: Columns) -> tuple[Source, Columns]:
-    """Turn dates and times of day in the time column into Unix seconds, which is what requests then hold."""
-    time = columns.time
-    if time is None or time.column not in source.frame.columns:
-        return source, columns
-    cells = source.frame[time.column]
+def _with_seconds(source: Source, time_column: str | None) -> Source:
+    """Turn dates and times of day into Unix seconds, which is what requests then hold; numbers stay as they are."""
+    if time_column is None or time_column not in source.frame.columns:
+        return source
+    cells = source.frame[time_column]
     if to_numbers(cells).notna().any() and not pd.api.types.is_datetime64_any_dtype(cells):
-        return source, columns
+        return source
     moments = pd.to_datetime(cells, utc=True, errors="coerce", format="ISO8601")
-    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
     if moments.isna().all():
-        return source, columns
-    frame = source.frame.assign(**{time.column: seconds.where(moments.notna(), cells.astype(object))})
-    meaning = TimeColumn(column=time.column, zero="midnight", utc_offset_hours=time.utc_offset_hours)
-    return Source(source.label, frame, source.sha256, source.n_files), columns.model_copy(update={"time": meaning})
+        return source
+    seconds = (moments - pd.Timestamp(0, tz="UTC")) / pd.Timedelta(seconds=1)
+    frame = source.frame.assign(**{time_column: seconds.astype(object).where(moments.notna(), cells.astype(object))})
+    return replace(source, frame=frame)
 
 
 def _to_table(numbers: pd.DataFrame, schema: TableSchema) -> Table:

@@ -29,6 +29,10 @@ class SplitError(TrainingError):
     """A table cannot be divided as asked."""
 
 
+class ImportedModelError(TrainingError):
+    """An older project's model cannot be made into a bundle."""
+
+
 class OutputError(TrainingError):
     """A result cannot be written where it was asked for."""
 

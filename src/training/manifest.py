@@ -69,7 +69,12 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
             "rows_grouped_with_an_equal_one": run.split.n_grouped,
             "parts": {name: {"share": SHARES[name], **_count(part)} for name, part in run.split.parts().items()},
         },
-        "booster": {**asdict(run.parameters), "n_trees": run.model.booster.num_boosted_rounds()},
+        "imported": run.options.imported,
+        "booster": {
+            **({} if run.options.imported else asdict(run.parameters)),
+            "n_trees": run.model.booster.num_boosted_rounds(),
+        },
+        "preprocessing": run.steps.describe(),
         **({} if run.search is None else {"search": run.search}),
         "export_proof": asdict(run.proof),
         "calibration_trials": {kind: asdict(trial) for kind, trial in run.model.calibration_trials.items()},

@@ -13,9 +13,10 @@ from training.calibrate import CalibrationTrial, choose_calibration
 from training.data import Table
 from training.ensemble import average
 from training.evaluate import Scored
+from training.features import fit_features
 from training.schema import TableSchema
 from training.split import Split
-from training.train import EvaluationRows, Parameters, fit_booster, fit_features, raw_scores_of
+from training.train import EvaluationRows, Parameters, fit_booster, raw_scores_of
 from training.weighting import odds_factor, real_world_weights
 
 
@@ -56,7 +57,7 @@ def fit_model(
 
     def fit(preprocessor: Preprocessor, stopping: EvaluationRows) -> xgb.Booster:
         features = preprocessor.transform(split.train.values)
-        directions = parameters.directions(schema.feature_names)
+        directions = parameters.directions(schema.model_feature_names)
         boosters = []
         for number in range(parameters.n_seeds):
 

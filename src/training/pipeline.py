@@ -21,11 +21,12 @@ from training.costs import CostModel
 from training.cross_validation import cross_validate
 from training.data import DataFile, Table
 from training.errors import ExportError
-from training.evaluate import evaluate
+from training.evaluate import evaluate, point_values
 from training.export import TOLERANCE, export_onnx, probe_rows, prove_equal
 from training.golden import golden_cases
 from training.manifest import make_manifest
 from training.model import FittedModel, fit_model
+from training.preprocessing_trials import NOTHING_TRIED, PlanChoice, choose_plan
 from training.publish import check_target, publish_bundle
 from training.report import model_card
 from training.run import Options, SearchBudget, TrainingRun
@@ -85,6 +86,8 @@ def train(
 ) -> TrainingRun:
     """Split, fit, export, choose thresholds on the validation rows, and only then look at the holdout."""
     prevalence = real_prevalence(data, options.prevalence)
+    steps = _choose_steps(data.table, schema, options, prevalence, partial(on_progress, "steps"))
+    schema = replace(schema, plan=steps.plan)
     split = split_table(data.table, schema, options.seed, kind=options.split)
     schema = schema.with_stand_ins(split.stand_ins)
     options, parameters, searched = _search(split, schema, options, prevalence, on_progress)
@@ -102,6 +105,7 @@ def train(
         data=data,
         prevalence=prevalence,
         split=split,
+        steps=steps,
         model=model,
         onnx_model=onnx_model,
         proof=prove_equal(onnx_model, model.booster, _proof_rows(model, split.train, options.seed)),
@@ -111,7 +115,8 @@ def train(
         thresholds=thresholds,
         folds=cross_validate(
             data.table, schema, replace(options, parameters=parameters), prevalence, partial(on_progress, "folds")
-        ),
+        )
+        or [{"n_frauds": holdout.n_frauds, **point_values(holdout)}],
         metrics=evaluate(holdout, options.seed, on_progress=partial(on_progress, "intervals")),
     )
 
@@ -125,6 +130,17 @@ def _search(
     found = search(split, schema, options, prevalence, partial(on_progress, "search"))
     made = replace(options, search=SearchBudget(trials=len(found.trials)))
     return made, found.parameters, found.describe()
+
+
+def _choose_steps(
+    table: Table, schema: TableSchema, options: Options, prevalence: float, on_progress: Callable[[float], None]
+) -> PlanChoice:
+    if not options.choose_steps:
+        return NOTHING_TRIED
+    # Nothing completed yet: what stands for missing values is a choice, too.
+    split = split_table(table, replace(schema, optional_fields=frozenset()), options.seed, kind=options.split)
+    known = split.train.join(split.validation)
+    return choose_plan(known, schema, options.split, prevalence, options.seed, on_progress)
 
 
 def _proof_rows(model: FittedModel, train: Table, seed: int) -> FeatureMatrix:

@@ -16,6 +16,7 @@ from training.evaluate import Scored
 from training.export import ExportProof
 from training.model import FittedModel
 from training.policies import Stream
+from training.preprocessing_trials import PlanChoice
 from training.schema import TableSchema
 from training.split import N_FIFTHS, Split, SplitKind
 from training.train import Parameters
@@ -54,8 +55,12 @@ class Options:
     prevalence: float | None = None
     costs: AssumedCosts = field(default_factory=AssumedCosts)
     split: SplitKind = "random"
+    choose_steps: bool = True
+    """Whether optional steps of preprocessing are tried; else the simplest are taken."""
     n_rotations: int = N_FIFTHS
-    """How many fifths of the rows are held out in turn."""
+    """How many fifths of the rows are held out in turn; 0: the holdout's own figures are all there is."""
+    imported: dict[str, str] | None = None
+    """sha256 of each file of an older project whose model this is; None: it was trained here."""
     parameters: Parameters = field(default_factory=Parameters)
     """What the trees are grown with, and where a search begins."""
     search: SearchBudget = field(default_factory=SearchBudget)
@@ -83,6 +88,7 @@ class TrainingRun:
     data: DataFile
     prevalence: float
     split: Split
+    steps: PlanChoice
     model: FittedModel
     onnx_model: bytes
     proof: ExportProof

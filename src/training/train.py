@@ -10,11 +10,10 @@ import numpy as np
 import xgboost as xgb
 
 from core.calibration import Scores
-from core.preprocessing import FeatureMatrix, FeatureSpec, FieldValues, Standardise
+from core.preprocessing import FeatureMatrix
 from training.arrays import Flags, Floats
 from training.errors import OptionError
 from training.evaluate import Scored, average_precision, curve_of
-from training.schema import TableSchema
 
 BASE_SCORE = 0.5
 """Explicit and scalar: the servers of SageMaker read no other kind without changing every score."""
@@ -115,16 +114,6 @@ class _StopAtBest(xgb.callback.TrainingCallback):
         if n_rounds >= self._parameters.min_rounds and value > self._best:
             self._best, self.best_round = value, n_rounds
         return n_rounds - max(self.best_round, self._parameters.min_rounds) >= self._parameters.patience
-
-
-def fit_features(values: FieldValues, schema: TableSchema) -> tuple[FeatureSpec, ...]:
-    """Learn the mean and the standard deviation of each feature, for values of shape (n_rows, n_fields)."""
-    specs = []
-    for name, column in zip(schema.feature_names, schema.feature_columns, strict=True):
-        mean, scale = float(values[:, column].mean()), float(values[:, column].std())
-        step = Standardise(kind="standardise", mean=mean, scale=scale if scale > 0.0 else 1.0)
-        specs.append(FeatureSpec(name=name, field=name, steps=(step,)))
-    return tuple(specs)
 
 
 def fit_booster(

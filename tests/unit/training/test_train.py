@@ -8,10 +8,11 @@ import xgboost as xgb
 from core.preprocessing import Preprocessor
 from training.data import Table
 from training.errors import OptionError
+from training.features import fit_features
 from training.model import fit_model
 from training.schema import CREDITCARD
 from training.split import Split
-from training.train import Parameters, booster_bytes, fit_features, margins_of, raw_scores_of
+from training.train import Parameters, booster_bytes, margins_of, raw_scores_of
 
 FEW_ROUNDS = Parameters(max_rounds=40, min_rounds=10, patience=10)
 
