@@ -70,16 +70,10 @@ def import_model(
     """
     check_target(out)
     legacy = read_legacy(booster, order, scaler, trust_pickle=trust_pickle)
-    is_known = columns is not None or target is not None
-    asked = load_columns(
-        columns,
-        target=target if is_known else "Class",
-        amount=amount if is_known or amount else "Amount",
-        uniform=None if is_known else "uniform_random",
-        time=time,
-        weight=weight,
-        features=",".join(read_order(order)),
-    )
+    public = {"target": "Class", "amount": amount or "Amount", "uniform": "uniform_random"}
+    own = {"target": target, "amount": amount}
+    said = public if columns is None and target is None else own
+    asked = load_columns(columns, **said, time=time, weight=weight, features=",".join(read_order(order)))
     chosen = Options(
         name=name,
         version=version or f"{name}-1",
@@ -91,10 +85,7 @@ def import_model(
         costs=AssumedCosts(chargeback_fee, false_decline, review),
         imported=legacy.sha256,
     )
-    with progress() as on_progress:
-        on_progress("data", 0.0)
-        data_file, schema = open_data(data, asked)
-        on_progress("data", 1.0)
+    data_file, schema = open_data(data, asked)
     print_data_report(data_file, schema)
     with progress() as on_progress:
         bundle = train_bundle(data_file, schema, chosen, out, on_progress, fit_legacy(legacy))
