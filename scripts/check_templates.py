@@ -11,10 +11,12 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ WAIVERS = ROOT / ".checks" / "waivers.yaml"
 SAM_TEMPLATES = ("template.yaml",)
 TEMPLATES = ("template.yaml", "ecs/template.yaml", "sagemaker/template.yaml")
 DOCKERFILES = ("ecs/Dockerfile",)
+SWITCHES = {"template.yaml": ("Jobs",)}
+"""Parameters that are off by default: checkov leaves out what their conditions leave out, and is asked once more."""
 
 
 class CheckError(Exception):
@@ -147,6 +151,22 @@ def checkov_findings(files: Sequence[str], framework: str = "cloudformation") ->
     ]
 
 
+def switched_on_findings(switches: dict[str, Sequence[str]]) -> list[Finding]:
+    """Return what checkov says of templates with all that parameters switch on."""
+    found: list[Finding] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for template, names in switches.items():
+            text = (ROOT / template).read_text(encoding="utf-8")
+            for name in names:
+                text, count = re.subn(rf'(?m)^(  {name}:\n(?:    .*\n)*?    Default: )"false"$', r'\1"true"', text)
+                if count != 1:
+                    raise CheckError(f"{template} has no parameter {name} that is off by default")
+            copy = Path(folder) / Path(template).name
+            copy.write_text(text, encoding="utf-8")
+            found += [replace(each, file=template) for each in checkov_findings([str(copy)])]
+    return found
+
+
 def _id_of(check: dict[str, Any]) -> str:
     return str(check["resource"]).rpartition(".")[2].rstrip("/") or "-"
 
@@ -163,6 +183,7 @@ CHECKS: dict[str, Callable[[], list[Finding]]] = {
     "sam validate --lint": lambda: sam_findings(SAM_TEMPLATES),
     "cfn-lint": lambda: cfn_lint_findings(TEMPLATES),
     "checkov": lambda: checkov_findings(TEMPLATES),
+    "checkov with everything switched on": lambda: switched_on_findings(SWITCHES),
     "hadolint and checkov on Dockerfiles": lambda: dockerfile_findings(DOCKERFILES),
 }
 

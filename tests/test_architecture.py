@@ -39,6 +39,7 @@ LAYERS = (
     ("core.jobs",),
     ("core.api",),
     ("core.bootstrap", "core.doctor"),
+    ("core.job_steps",),
     ("handlers", "ecs", "core.jobs.__main__"),
 )
 """From the bottom up: a module imports from its own package and from lower layers only."""
@@ -50,8 +51,14 @@ ONLY_IN = {
     "mangum": ("handlers",),
     "simdjson": ("core.number_text",),
     "onnxruntime": ("core.scoring.onnx_session",),
-    "boto3": ("core.scoring", "core.secrets_manager", "core.bundle_location", "core.bundle_location"),
-    "botocore": ("core.scoring", "core.secrets_manager", "core.bundle_location"),
+    "boto3": ("core.scoring", "core.secrets_manager", "core.bundle_location", "core.jobs.aws.clients"),
+    "botocore": (
+        "core.scoring",
+        "core.secrets_manager",
+        "core.bundle_location",
+        "core.jobs.aws.clients",
+        "core.jobs.aws.objects",
+    ),
     "pydantic_settings": ("core.settings",),
     "sqlite3": ("core.jobs.local",),
     "multiprocessing": ("core.jobs.local",),

@@ -83,10 +83,14 @@ def build_jobs(settings: Settings, service: ScoringService) -> Jobs | None:
     Raises
     ------
     SettingsError
-        The folder of jobs cannot be written.
+        The folder of jobs cannot be written, or the resources in AWS are not named.
     """
     if settings.jobs_engine == "none":
         return None
+    if settings.jobs_engine == "aws":
+        from core.jobs.aws.opening import open_engine as open_engine_in_aws
+
+        return open_engine_in_aws(settings)
     from core.jobs.local.opening import open_engine
 
     return open_engine(settings, build_service)

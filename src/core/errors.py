@@ -22,6 +22,7 @@ FraudScoringError
 ├── IdempotencyInProgressError
 ├── JobNotFoundError
 ├── JobStateError
+├── JobsUnavailableError
 ├── JobFailedError                  a job ends; its code and text go into the job's record
 ├── ModelRefusedError
 ├── RateLimitedError                the caller's own excess
@@ -50,10 +51,7 @@ MAX_ISSUES = 20
 
 
 class FraudScoringError(Exception):
-    """Base of every error this product raises on purpose.
-
-    The text of an error may be shown to the caller, so it never holds a value that the caller sent.
-    """
+    """Base of all that is raised on purpose; its text may be shown to the caller, and holds nothing that was sent."""
 
     code: ClassVar[str] = "internal_error"
 
@@ -137,10 +135,9 @@ class InvalidTransactionError(InvalidInputError):
     def __init__(self, issues: Sequence[FieldIssue]) -> None:
         self.issues = tuple(issues[:MAX_ISSUES])
         count = len(self.issues)
-        more = f"{MAX_ISSUES} or more fields are invalid; the first {MAX_ISSUES} are listed."
-        super().__init__(
-            "1 field is invalid." if count == 1 else more if count == MAX_ISSUES else f"{count} fields are invalid."
-        )
+        many = f"{MAX_ISSUES} or more fields are invalid; the first {MAX_ISSUES} are listed."
+        some = "1 field is invalid." if count == 1 else f"{count} fields are invalid."
+        super().__init__(many if count == MAX_ISSUES else some)
 
 
 class IdempotencyKeyMissingError(InvalidInputError):
@@ -195,6 +192,12 @@ class JobStateError(FraudScoringError):
     """The job is not in a state in which this can be done."""
 
     code = "job_state_conflict"
+
+
+class JobsUnavailableError(FraudScoringError):
+    """What keeps or runs the jobs does not answer, or not now."""
+
+    code = "jobs_unavailable"
 
 
 class JobFailedError(FraudScoringError):

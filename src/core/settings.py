@@ -103,8 +103,9 @@ class Settings(BaseSettings):
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] = Field(
         "fraud-scoring", description="Dimension `service` of the metrics; tells deployments in one account apart."
     )
-    jobs_engine: Literal["none", "local"] = Field(
-        "none", description="Who runs `/jobs`: `local` runs them on this machine; `none` serves no such routes."
+    jobs_engine: Literal["none", "local", "aws"] = Field(
+        "none",
+        description="Who runs `/jobs`: this machine (`local`), Step Functions (`aws`), or nobody: no such routes.",
     )
     jobs_dir: Path = Field(Path("jobs"), description="Folder of the local engine: inputs, records and results.")
     jobs_workers: int = Field(
@@ -113,6 +114,16 @@ class Settings(BaseSettings):
     jobs_max_upload_bytes: int = Field(1 << 30, ge=1024, description="Largest file that may be uploaded for a job.")
     jobs_patience_s: float = Field(
         600, ge=0, le=86_400, description="How long a job waits for a scorer that gives no scores before it fails."
+    )
+    jobs_table: str | None = Field(None, description="DynamoDB table of the job records, for `JOBS_ENGINE=aws`.")
+    jobs_bucket: str | None = Field(
+        None, description="S3 bucket of uploads and results, for `JOBS_ENGINE=aws`; nothing else may be in it."
+    )
+    jobs_state_machine_arn: (
+        Annotated[str, Field(pattern=r"^arn:[a-z-]+:states:[a-z0-9-]+:[0-9]{12}:stateMachine:.+$")] | None
+    ) = Field(None, description="Step Functions state machine that scores a file, for `JOBS_ENGINE=aws`.")
+    jobs_concurrency: int = Field(
+        100, ge=1, le=10_000, description="Most batches of a job that are scored at the same time in AWS."
     )
     drain_seconds: float = Field(
         0, ge=0, le=30, description="How long a stopping server reports itself not ready before it closes."

@@ -21,7 +21,7 @@ REGION = "eu-west-1"
 def expand(template: dict[str, Any]) -> dict[str, Any]:
     for resource in template["Resources"].values():
         properties = resource.get("Properties", {})
-        for name in ("CodeUri", "ContentUri"):
+        for name in ("CodeUri", "ContentUri", "DefinitionUri"):
             if name in properties:
                 properties[name] = PACKAGED  # `sam package` has put it there by then
     values = {name: parameter.get("Default") for name, parameter in template["Parameters"].items()}

@@ -18,8 +18,19 @@ SECRET_ARNS = [{"Ref": "ApiKeysSecret"}, {"Ref": "ApiKeysSecretArn"}]
 GATEWAY_TIMEOUT_S = 29
 LONGEST_REQUEST_S = 20
 """A batch's deadline."""
-NAMELESS = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+NAMELESS = {
+    *("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
+    *(f"logs:{action}LogDelivery" for action in ("Create", "Get", "Update", "Delete")),
+    *("logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+}
 """Actions that have no resource to name."""
+NAMED = re.compile(
+    r"\$\{JobsBucket\.Arn\}/[a-z]+/\*"
+    r"|arn:\$\{AWS::Partition\}:s3:::\$\{JobsInputBucket\}/\*"
+    r"|arn:\$\{AWS::Partition\}:states:\$\{AWS::Region\}:\$\{AWS::AccountId\}"
+    r":execution:\$\{AWS::StackName\}-score-job(/Batches)?:\*"
+)
+"""Resources that are many by their nature: objects below a prefix, executions of one machine."""
 PROBLEM_STATUSES = {
     "BAD_REQUEST_BODY": 400,
     "UNAUTHORIZED": 401,
@@ -56,11 +67,14 @@ def _published(template: Template, kind: str) -> dict[str, Any]:
     return properties
 
 
-def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+def statements_of(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
     for name, role in resources_of(template, "AWS::IAM::Role").items():
         for policy in items_of(role["Properties"].get("Policies", [])):
             for statement in items_of(policy["PolicyDocument"]["Statement"]):
                 yield name, statement
+    for name, policy in resources_of(template, "AWS::IAM::RolePolicy").items():
+        for statement in items_of(policy["Properties"]["PolicyDocument"]["Statement"]):
+            yield name, statement
 
 
 # --- Function
@@ -131,7 +145,7 @@ def gateway_calls_the_published_version(template: Template) -> Iterator[str]:
 
 
 def roles_may_what_they_need(template: Template) -> Iterator[str]:
-    for role, statement in _statements(template):
+    for role, statement in statements_of(template):
         actions, resources = items_of(statement.get("Action", "*")), items_of(statement.get("Resource", "*"))
         if any("*" in action for action in actions) or {"NotAction", "NotResource"} & statement.keys():
             yield f"{role} may {actions}"
@@ -142,11 +156,12 @@ def roles_may_what_they_need(template: Template) -> Iterator[str]:
 
 
 def _is_wide(resource: Any) -> bool:
-    return "*" in json.dumps(resource)
+    text = resource.get("Fn::Sub", "") if isinstance(resource, dict) else ""
+    return "*" in json.dumps(resource) and not (isinstance(text, str) and NAMED.fullmatch(text))
 
 
 def function_reads_one_secret_and_calls_one_endpoint(template: Template) -> Iterator[str]:
-    for _, statement in _statements(template):
+    for _, statement in statements_of(template):
         actions, resources = items_of(statement.get("Action", [])), items_of(statement.get("Resource", []))
         if "secretsmanager:GetSecretValue" in actions and resources != SECRET_ARNS:
             yield f"the function reads {resources}"
@@ -163,13 +178,15 @@ def every_function_has_a_role_of_its_own(template: Template) -> Iterator[str]:
     for name, role in resources_of(template, "AWS::IAM::Role").items():
         for statement in role["Properties"]["AssumeRolePolicyDocument"]["Statement"]:
             service = statement["Principal"].get("Service", "")
-            if service not in ("lambda.amazonaws.com", "apigateway.amazonaws.com"):
+            if service not in ("lambda.amazonaws.com", "apigateway.amazonaws.com", "states.amazonaws.com"):
                 yield f"{name} can be taken on by {statement['Principal']}"
 
 
 def gateway_alone_may_invoke(template: Template) -> Iterator[str]:
     for name, permission in resources_of(template, "AWS::Lambda::Permission").items():
         properties = permission["Properties"]
+        if properties["FunctionName"] == {"Fn::GetAtt": ["JobsFailFunction", "Arn"]}:
+            continue  # no request reaches it: `jobs_rules` says who may invoke it
         if properties["Principal"] != "apigateway.amazonaws.com":
             yield f"{name} lets {properties['Principal']} invoke"
         if "${Api}/${Stage}/" not in str(properties.get("SourceArn")):
@@ -286,7 +303,7 @@ def logs_are_kept_and_encrypted(template: Template) -> Iterator[str]:
 
 
 def alarms_reach_somebody(template: Template) -> Iterator[str]:
-    topic = only(template, "AWS::SNS::Topic")
+    topic: dict[str, Any] = template["Resources"]["AlarmTopic"]["Properties"]
     if topic.get("KmsMasterKeyId") != {"Ref": "Key"}:
         yield "alarms are not encrypted, or with a key that CloudWatch may not use"
     for name, alarm in resources_of(template, "AWS::CloudWatch::Alarm").items():
@@ -297,7 +314,7 @@ def alarms_reach_somebody(template: Template) -> Iterator[str]:
 
 
 def only_alarms_are_published_and_only_by_tls(template: Template) -> Iterator[str]:
-    statements = only(template, "AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    statements = template["Resources"]["AlarmTopicPolicy"]["Properties"]["PolicyDocument"]["Statement"]
     for statement in statements:
         ours = statement.get("Condition", {}).get("StringEquals", {}).get("aws:SourceAccount")
         if statement["Effect"] == "Allow" and (
@@ -344,7 +361,8 @@ def secret_is_made_up_by_aws(template: Template) -> Iterator[str]:
 
 
 def what_is_kept_says_so(template: Template) -> Iterator[str]:
-    for kind in ("AWS::Logs::LogGroup", "AWS::SecretsManager::Secret", "AWS::KMS::Key", "AWS::ApiGateway::Account"):
+    kinds = ("Logs::LogGroup", "SecretsManager::Secret", "KMS::Key", "ApiGateway::Account", "S3::Bucket", "SQS::Queue")
+    for kind in (f"AWS::{name}" for name in (*kinds, "DynamoDB::Table")):
         for name, resource in resources_of(template, kind).items():
             if not {"DeletionPolicy", "UpdateReplacePolicy"} <= resource.keys():
                 yield f"{name} does not say what becomes of it"

@@ -69,14 +69,15 @@ def test_every_parameter_is_used_and_shown(source: Template) -> None:
     assert sorted(shown) == sorted(parameters)
 
 
-def test_dashboard_is_a_document(source: Template) -> None:
-    text = source["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"]
-    numbers = text.replace("${DeclineAlarmLowPercent}", "0").replace("${DeclineAlarmHighPercent}", "2")
-
-    widgets = json.loads(numbers)["widgets"]
+def test_dashboards_are_documents_and_show_every_alarm(source: Template) -> None:
+    shown = []
+    for name in ("Dashboard", "JobsDashboard"):
+        text = source["Resources"][name]["Properties"]["DashboardBody"]["Fn::Sub"]
+        numbers = text.replace("${DeclineAlarmLowPercent}", "0").replace("${DeclineAlarmHighPercent}", "2")
+        shown += json.loads(numbers)["widgets"][0]["properties"]["alarms"]
 
     alarms = [name for name, each in source["Resources"].items() if each["Type"] == "AWS::CloudWatch::Alarm"]
-    assert sorted(widgets[0]["properties"]["alarms"]) == sorted(f"${{{name}.Arn}}" for name in alarms)
+    assert sorted(shown) == sorted(f"${{{name}.Arn}}" for name in alarms)
 
 
 def test_curl_of_the_outputs_posts_a_file_that_is_there(source: Template) -> None:

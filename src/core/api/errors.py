@@ -74,6 +74,7 @@ JOB_PROBLEMS: dict[type[errors.FraudScoringError], Problem] = {
     ),
     errors.JobNotFoundError: Problem(404, "not_found", "Not found"),
     errors.JobStateError: Problem(409, "job_state_conflict", "The job is in another state"),
+    errors.JobsUnavailableError: Problem(503, "jobs_unavailable", "Jobs cannot be reached", retryable=True),
 }
 """Errors that only requests about jobs can meet beside these."""
 

@@ -23,6 +23,7 @@ CONTRACT = {
     "not_found": 404,
     "idempotency_in_progress": 409,
     "job_state_conflict": 409,
+    "jobs_unavailable": 503,
     "payload_too_large": 413,
     "too_many_items": 413,
     "model_refused": 409,
