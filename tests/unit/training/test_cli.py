@@ -52,7 +52,7 @@ def test_train_model_card_shows_every_plot_and_the_notice(bundle_dir):
     card = files["MODEL_CARD.md"].decode()
     plots = [name for name in files if name.endswith(".png")]
 
-    assert len(plots) == 3
+    assert len(plots) == 4
     assert all(f"]({name})" in card for name in plots)
     assert "Simulated rows." in card
     assert max(len(line) for line in card.splitlines() if not line.startswith("|")) <= 120
