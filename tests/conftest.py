@@ -33,6 +33,12 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def log_of_the_session() -> None:
+    """Let the log write to the session's output: the first `EventLog` takes it, and a test's own is closed after it."""
+    EventLog("INFO")
+
+
 @pytest.fixture(scope="session")
 def creditcard() -> Bundle:
     """The shipped bundle."""

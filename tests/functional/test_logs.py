@@ -139,9 +139,9 @@ def odd_heads() -> list[Request]:
     ]
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Send everything above, and the whole contract table, to a real server at DEBUG."""
+@pytest.fixture(scope="module", params=[0, pytest.param(10_000, marks=pytest.mark.soak)])
+def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Send everything above, and the whole contract table, to a real server at DEBUG: once, or so many requests."""
     folder: Path = tmp_path_factory.mktemp("server")
     settings = {
         "API_KEY": f"{KEY},{MORE_KEYS}",
@@ -169,9 +169,12 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
             *odd_heads(),
             *of_table,
         ]
-        statuses = {ask(request).status for request in requests}
+        n_times = -(-request.param // len(requests)) or 1
+        statuses = {ask(each).status for _ in range(n_times) for each in requests}
         assert server.stop() == 0
-        return Written(server.out.read_text(), server.err.read_text(), statuses)
+        out, err = server.out.read_text(), server.err.read_text()
+    print(f"\n{n_times * len(requests)} requests; {len(out.splitlines())} lines, {len(out)} characters were written")
+    return Written(out, err, statuses)
 
 
 def test_every_kind_of_outcome_was_met(written: Written) -> None:

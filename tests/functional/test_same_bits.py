@@ -38,16 +38,39 @@ def transport(service: ScoringService) -> Iterator[Transport]:
         yield opened
 
 
-@settings(max_examples=N_GROUPS)
-@given(
+GROUPS = given(
     rows=st.lists(TRANSACTIONS | USUAL, min_size=ROWS_PER_GROUP, max_size=ROWS_PER_GROUP),
     places=st.lists(st.integers(0, BATCH_SIZE - 1), min_size=ROWS_PER_GROUP, max_size=ROWS_PER_GROUP, unique=True),
     form=st.sampled_from(FORMS),
     seed=st.integers(0, 2**32),
 )
+
+
+@settings(max_examples=N_GROUPS)
+@GROUPS
 def test_fraud_score_alone_and_in_a_batch_of_1000_is_the_same(
     transport: Transport, rows: list[tuple[float, ...]], places: list[int], form: str, seed: int
 ) -> None:
+    check_group(transport, rows, places, form, seed)
+
+
+@pytest.mark.soak
+def test_fraud_scores_of_10000_transactions_are_the_same(transport: Transport) -> None:
+    n_checked = 0
+
+    @settings(max_examples=10 * N_GROUPS)
+    @GROUPS
+    def check(rows: list[tuple[float, ...]], places: list[int], form: str, seed: int) -> None:
+        nonlocal n_checked
+        check_group(transport, rows, places, form, seed)
+        n_checked += len(rows)
+
+    check()
+    print(f"\n{n_checked} transactions alone and in batches of {BATCH_SIZE}: every bit the same")
+    assert n_checked >= 10_000
+
+
+def check_group(transport: Transport, rows: list[tuple[float, ...]], places: list[int], form: str, seed: int) -> None:
     shuffle = random.Random(seed)
     transactions = [dict(zip(ROWS.names, row, strict=True)) for row in rows]
     everything = [*FILLERS]
