@@ -10,7 +10,11 @@ from collections.abc import Iterator
 from core.number_text import PIECE_BYTES, read_numbers
 from core.transactions import ID_COLUMN, MAX_ID_LENGTH, Transactions, TransactionSchema
 
-_OF_NUMBERS = b"0123456789.+-eE"
+_ROW_END = 1.7e308
+"""Put behind each row as one number more, which no field may hold: so all rows of a table are seen to be as long."""
+_BETWEEN_ROWS = b",1.7e308,"
+_NEVER_IN_NUMBERS = (b" ", b"\t", b"[")
+"""Of all that is in no number, what the parser would let pass among them."""
 
 
 def read_csv_table(raw: bytes, schema: TransactionSchema, max_items: int) -> Transactions | None:
@@ -30,16 +34,18 @@ def read_csv_table(raw: bytes, schema: TransactionSchema, max_items: int) -> Tra
     wanted = [name.encode("ascii") for name in schema.names]
     if not table or sorted(names) != sorted(wanted) or any(len(each or "") > MAX_ID_LENGTH for each in ids):
         return None
-    table += b"" if table.endswith(b"\n") else b"\n"
-    separators = table.translate(None, _OF_NUMBERS)
-    n_rows = len(separators) // len(names)
-    if n_rows > max_items or separators != (b"," * (len(names) - 1) + b"\n") * n_rows:
+    if any(each in table for each in _NEVER_IN_NUMBERS) or schema.maximum.max() >= _ROW_END:
         return None
-    numbers = read_numbers(_pieces(table))
-    if numbers is None:
+    n_rows = table.count(b"\n") + (not table.endswith(b"\n"))
+    numbers = read_numbers(_pieces(table)) if n_rows <= max_items else None
+    width = len(names) + 1
+    if numbers is None or numbers.size != n_rows * width:
         return None
-    values = numbers.reshape(n_rows, len(names)).take([names.index(name) for name in wanted], axis=1)
-    return Transactions(ids or [None] * n_rows, values) if schema.admits(values) else None
+    cells = numbers.reshape(n_rows, width)
+    values = cells.take([names.index(name) for name in wanted], axis=1)
+    # An end of a row in another place would be one of the values.
+    whole = (cells[:, -1] == _ROW_END).all() and schema.admits(values)
+    return Transactions(ids or [None] * n_rows, values) if whole else None
 
 
 def _without_ids(table: bytes) -> tuple[list[str | None], bytes]:
@@ -49,9 +55,9 @@ def _without_ids(table: bytes) -> tuple[list[str | None], bytes]:
 
 
 def _pieces(table: bytes) -> Iterator[bytes]:
-    """Yield whole rows as JSON arrays."""
+    """Yield whole rows as JSON arrays, each row with its end."""
     start = 0
     while start < len(table):
         stop = table.find(b"\n", start + PIECE_BYTES) + 1 or len(table)
-        yield b"[" + table[start : stop - 1].replace(b"\n", b",") + b"]"
+        yield b"[" + table[start:stop].removesuffix(b"\n").replace(b"\n", _BETWEEN_ROWS) + _BETWEEN_ROWS[:-1] + b"]"
         start = stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -35,9 +35,12 @@ class Thresholds(BaseModel):
 
     def decide(self, probability: float) -> Decision:
         """Return `decline` from the decline threshold on, else `review` from the review threshold on."""
-        if probability >= self.decline:
-            return "decline"
-        return "review" if probability >= self.review else "approve"
+        return self.decide_many((probability,))[0]
+
+    def decide_many(self, probabilities: Iterable[float]) -> list[Decision]:
+        """Return one decision for each probability, in order."""
+        review, decline = self.review, self.decline
+        return ["decline" if p >= decline else "review" if p >= review else "approve" for p in probabilities]
 
 
 class ExpectedLoss(BaseModel):
@@ -103,4 +106,4 @@ class Decider:
         if isinstance(self._rule, ExpectedLoss):
             amounts = values[:, self._amount_column].tolist()
             return list(map(self._rule.decide, probabilities, amounts))
-        return list(map(self._rule.decide, probabilities))
+        return self._rule.decide_many(probabilities)

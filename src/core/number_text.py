@@ -14,7 +14,7 @@ PIECE_BYTES = 1 << 16
 """Of text, so many at a time: what the parser works on then stays in the cache, and small."""
 
 
-def read_numbers(arrays: Iterable[bytes]) -> Numbers | None:
+def read_numbers(arrays: Iterable[bytes | bytearray]) -> Numbers | None:
     """Return the numbers of JSON arrays one after the other, those of nested arrays too; shape (n,).
 
     None if one of `arrays` is anything but an array of numbers that float64 can hold: why not is for others to say.
@@ -26,7 +26,7 @@ def read_numbers(arrays: Iterable[bytes]) -> Numbers | None:
         return None
 
 
-def _flattened(parser: simdjson.Parser, array: bytes) -> Numbers:
+def _flattened(parser: simdjson.Parser, array: bytes | bytearray) -> Numbers:
     # The document ends with this call: the parser refuses the next text while there is one.
     document = parser.parse(array)
     if not isinstance(document, simdjson.Array):

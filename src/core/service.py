@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -37,6 +39,23 @@ _AS_PREDICTION = partial(tuple.__new__, Prediction)
 """`Prediction._make` without a call of Python's: there are thousands in a batch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The answers for transactions, in order, one column for each part of a `Prediction`."""
+
+    transaction_ids: Sequence[str | None]
+    fraud_scores: list[float]
+    decisions: list[Decision]
+    degraded_by: str | None
+    """One scorer answers all, or the fallback does."""
+    reasons: list[tuple[Reason, ...]] | None = None
+
+    def rows(self) -> list[Prediction]:
+        reasons = repeat(None) if self.reasons is None else self.reasons
+        columns = zip(self.transaction_ids, self.fraud_scores, self.decisions, repeat(self.degraded_by), reasons)
+        return list(map(_AS_PREDICTION, columns))
+
+
 class ScoringService:
     """Scores transactions with one bundle and one scorer, or with the fallback while the scorer fails."""
 
@@ -50,7 +69,7 @@ class ScoringService:
         self.explainer = _explainer(bundle)
         """None: the bundle says nothing that reasons could be measured against."""
 
-    async def score_many(self, transactions: Transactions) -> list[Prediction]:
+    async def score(self, transactions: Transactions) -> Predictions:
         """Return one prediction for each transaction, in order.
 
         Raises
@@ -61,8 +80,8 @@ class ScoringService:
         features = self._preprocessor.transform(transactions.values)
         return self._predictions(transactions, *await self._score(features))
 
-    async def explain_many(self, transactions: Transactions, explainer: Explainer) -> list[Prediction]:
-        """Return what `score_many` does, with the reasons of each prediction.
+    async def explain(self, transactions: Transactions, explainer: Explainer) -> Predictions:
+        """Return what `score` does, with the reasons of each prediction.
 
         One call scores the transactions and the rows that explain them, so that score and reasons are of one scorer,
         or there are neither.
@@ -78,8 +97,15 @@ class ScoringService:
         scores, degraded_by = await self._score(await anyio.to_thread.run_sync(derive) if large else derive())
         read = partial(explainer.reasons, values, scores)
         reasons = await anyio.to_thread.run_sync(read) if large else read()
-        predictions = self._predictions(transactions, scores[: len(values)], degraded_by)
-        return [each._replace(reasons=why) for each, why in zip(predictions, reasons, strict=True)]
+        return replace(self._predictions(transactions, scores[: len(values)], degraded_by), reasons=reasons)
+
+    async def score_many(self, transactions: Transactions) -> list[Prediction]:
+        """Return what `score` does, row by row."""
+        return (await self.score(transactions)).rows()
+
+    async def explain_many(self, transactions: Transactions, explainer: Explainer) -> list[Prediction]:
+        """Return what `explain` does, row by row."""
+        return (await self.explain(transactions, explainer)).rows()
 
     async def score_one(self, transaction: Transactions) -> Prediction:
         """Return the prediction for a single transaction: the first of `score_many`.
@@ -107,11 +133,10 @@ class ScoringService:
     def _derived_features(self, explainer: Explainer, values: FieldValues) -> FeatureMatrix:
         return self._preprocessor.transform(explainer.derive(values))
 
-    def _predictions(self, transactions: Transactions, scores: Scores, degraded_by: str | None) -> list[Prediction]:
+    def _predictions(self, transactions: Transactions, scores: Scores, degraded_by: str | None) -> Predictions:
         probabilities = self._calibration.probabilities(scores).tolist()
         decisions = self._decider.decide(probabilities, transactions.values)
-        columns = zip(transactions.ids, probabilities, decisions, repeat(degraded_by), repeat(None))
-        return list(map(_AS_PREDICTION, columns))
+        return Predictions(transactions.ids, probabilities, decisions, degraded_by)
 
     async def _score(self, features: FeatureMatrix) -> tuple[Scores, str | None]:
         """Return the scores, and the code of the error if they are the fallback's."""

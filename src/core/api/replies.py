@@ -1,10 +1,21 @@
-"""The reply of every route that answers with JSON."""
+"""The reply of every route that answers with JSON, and how predictions are written in it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any, get_args
+
+from pydantic_core import to_json
 from starlette.responses import Response
 
+from core.decision import Decision
+from core.explanation import Reason
+from core.service import Prediction, Predictions
+
 _MEDIA_TYPE = (b"content-type", b"application/json")
+_ID, _SCORE = b'{"transaction_id":', b',"fraud_score":'
+_DECISIONS = {each: b',"decision":%b},' % to_json(each) for each in get_args(Decision)}
 
 
 class JsonReply(Response):
@@ -15,3 +26,53 @@ class JsonReply(Response):
         self.background = None
         self.body = body
         self.raw_headers = [(b"content-length", b"%d" % len(body)), _MEDIA_TYPE]
+
+
+def prediction_reply(prediction: Prediction, model_version: str) -> JsonReply:
+    """Return the reply to one transaction."""
+    body = {**_as_dict(prediction), "model_version": model_version, **_reasons_of(prediction)}
+    return JsonReply(to_json(body))
+
+
+def predictions_reply(predictions: Predictions, model_version: str) -> JsonReply:
+    """Return the reply to a batch."""
+    if predictions.degraded_by is None and predictions.reasons is None:
+        return JsonReply(b'{"predictions":[%b],"model_version":%b}' % (_list_of(predictions), to_json(model_version)))
+    rows = [{**_as_dict(row), **_reasons_of(row)} for row in predictions.rows()]
+    return JsonReply(to_json({"predictions": rows, "model_version": model_version}))
+
+
+def _list_of(predictions: Predictions) -> bytes:
+    """Join the texts of all columns: of thousands of rows, each with a dict of its own, a third of the time."""
+    scores = to_json(predictions.fraud_scores)[1:-1].split(b",")
+    decisions = map(_DECISIONS.__getitem__, predictions.decisions)
+    ids = _texts_of(predictions.transaction_ids)
+    parts = chain.from_iterable(zip(repeat(_ID), ids, repeat(_SCORE), scores, decisions))
+    return b"".join(parts)[: -len(b",")]
+
+
+def _texts_of(ids: Sequence[str | None]) -> Iterable[bytes]:
+    return repeat(b"null") if ids.count(None) == len(ids) else map(to_json, ids)
+
+
+def _as_dict(prediction: Prediction) -> dict[str, Any]:
+    answer: dict[str, Any] = {
+        "transaction_id": prediction.transaction_id,
+        "fraud_score": prediction.fraud_score,
+        "decision": prediction.decision,
+    }
+    return answer if prediction.degraded_by is None else {**answer, "degraded": True}
+
+
+def _reasons_of(prediction: Prediction) -> dict[str, Any]:
+    return {} if prediction.reasons is None else {"reasons": [_reason(reason) for reason in prediction.reasons]}
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {
+        "feature": reason.feature,
+        **({} if reason.label is None else {"label": reason.label}),
+        "value": reason.value,
+        "impact": reason.impact,
+        "direction": reason.direction,
+    }

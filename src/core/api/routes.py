@@ -18,13 +18,13 @@ from core.api.admission import Admission
 from core.api.limits import CSV, JSON, read_body, require_media_type
 from core.api.middleware import context_of
 from core.api.query import asks_for_reasons, no_reasons_here
-from core.api.replies import JsonReply
+from core.api.replies import JsonReply, prediction_reply, predictions_reply
 from core.csv_document import read_csv
-from core.explanation import Explainer, Reason
+from core.explanation import Explainer
 from core.json_document import read_json
 from core.json_table import read_json_batch
 from core.readiness import Readiness
-from core.service import Prediction, ScoringService
+from core.service import Predictions, ScoringService
 from core.settings import Settings
 from core.transactions import Transactions, TransactionSchema, too_many_to_explain
 
@@ -48,12 +48,8 @@ class Routes:
         require_media_type(request, (JSON,))
         explainer = self._explainer_for(request)
         body = await read_body(request, self._settings.max_body_bytes)
-        [prediction] = await self._score(request, self.schema.parse_one(read_json(body)), explainer)
-        return _reply({
-            **_as_dict(prediction),
-            "model_version": self._service.bundle.version,
-            **_reasons_of(prediction),
-        })  # fmt: skip
+        predictions = await self._score(request, self.schema.parse_one(read_json(body)), explainer)
+        return prediction_reply(predictions.rows()[0], self._service.bundle.version)
 
     async def predict_batch(self, request: Request) -> Response:
         """Score a list of transactions, all or none."""
@@ -68,10 +64,7 @@ class Routes:
         if explainer is not None and len(transactions.ids) > most:
             raise too_many_to_explain(len(transactions.ids), most)
         predictions = await self._score(request, transactions, explainer)
-        return _reply({
-            "predictions": _as_dicts(predictions),
-            "model_version": self._service.bundle.version,
-        })  # fmt: skip
+        return predictions_reply(predictions, self._service.bundle.version)
 
     async def health(self, request: Request) -> Response:
         """Tell that the process is alive; touches nothing."""
@@ -101,21 +94,19 @@ class Routes:
             raise no_reasons_here()
         return self._service.explainer
 
-    async def _score(
-        self, request: Request, transactions: Transactions, explainer: Explainer | None
-    ) -> list[Prediction]:
+    async def _score(self, request: Request, transactions: Transactions, explainer: Explainer | None) -> Predictions:
         """Score, and note for the log and the metrics what came out."""
         started = time.perf_counter()
         await self._admission.enter()
         try:
             if explainer is None:
-                predictions = await self._service.score_many(transactions)
+                predictions = await self._service.score(transactions)
             else:
-                predictions = await self._service.explain_many(transactions, explainer)
+                predictions = await self._service.explain(transactions, explainer)
         finally:
             self._admission.leave()
         elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
-        decisions = [prediction.decision for prediction in predictions]
+        decisions = predictions.decisions
         fields = context_of(request.scope).fields
         fields["scorer"] = self._service.scorer.name
         fields["model_version"] = self._service.bundle.version
@@ -128,10 +119,9 @@ class Routes:
         fields["approve"] = decisions.count("approve")
         fields["review"] = decisions.count("review")
         fields["decline"] = decisions.count("decline")
-        degraded_by = predictions[0].degraded_by
-        if degraded_by is not None:
+        if predictions.degraded_by is not None:
             fields["degraded"] = True
-            fields["error_code"] = degraded_by
+            fields["error_code"] = predictions.degraded_by
         return predictions
 
 
@@ -148,36 +138,6 @@ def describe_model(service: ScoringService) -> dict[str, Any]:
         "thresholds": manifest.thresholds.model_dump(),
         "prevalence": manifest.prevalence,
         "holdout": manifest.holdout.model_dump(),
-    }
-
-
-def _as_dict(prediction: Prediction) -> dict[str, Any]:
-    answer: dict[str, Any] = {
-        "transaction_id": prediction.transaction_id,
-        "fraud_score": prediction.fraud_score,
-        "decision": prediction.decision,
-    }
-    return answer if prediction.degraded_by is None else {**answer, "degraded": True}
-
-
-def _as_dicts(predictions: list[Prediction]) -> list[dict[str, Any]]:
-    """One scorer answers all of a batch, with reasons for each or for none: the first tells."""
-    if predictions[0].degraded_by is None and predictions[0].reasons is None:
-        return [{"transaction_id": i, "fraud_score": s, "decision": d} for i, s, d, _, _ in predictions]
-    return [{**_as_dict(prediction), **_reasons_of(prediction)} for prediction in predictions]
-
-
-def _reasons_of(prediction: Prediction) -> dict[str, Any]:
-    return {} if prediction.reasons is None else {"reasons": [_reason(reason) for reason in prediction.reasons]}
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {
-        "feature": reason.feature,
-        **({} if reason.label is None else {"label": reason.label}),
-        "value": reason.value,
-        "impact": reason.impact,
-        "direction": reason.direction,
     }
 
 

@@ -36,6 +36,10 @@ JSON_BODIES = [
     b' {"transactions" : [ {"transaction_id": "t-1", "a": 1, "b1": 2, "b2": 3},\n '
     b'{"transaction_id": "\xc3\xa4, 7", "a": 1, "b1": 2, "b2": 3} ] } ',
     b'{"transactions":[{"a":1,"transaction_id":"","b1":2,"b2":3},{"a":1,"transaction_id":"x","b1":2,"b2":3}]}',
+    b'{"transactions":[{"a":0,"b1":0,"b2":0,"transaction_id":"1:,\xc3\xa4{]"},'
+    b'{"a":0,"b1":0,"b2":0,"transaction_id":":"}]}',
+    b'{\n  "transactions": [\n    {\n      "a": 1,\n      "b1": 2,\n      "b2": 3\n    },\n'
+    b'    {\n      "a": 1,\n      "b1": 2,\n      "b2": 3\n    }\n  ]\n}\n',
 ]
 CSV_BODIES = [
     b"a,b1,b2\n1,2.5,-0.0\n-1e-7,1E+2,3\n",
@@ -90,6 +94,13 @@ def damaged(draw: st.DrawFn, bodies: list[bytes]) -> bytes:
 @example(b'{"transactions":[{"a":1,"b1":2,"b2":3}]}]}')
 @example(b'{"transactions":[{"a":1,"transaction_id":2"x","b1":2,"b2":3}]}')
 @example(b'{"transactions":[{"a":1,"transaction_id":"x"2,"b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1, "b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3}, {"a":1,"b1":2,"b2":3},{"a":1,"b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":},{"a":1,"b1":2,"b2":3,4}]}')
+@example(b'{"transactions":[{"transaction_id":"x","a":1,"b1":2,"b2":"3"},{"transaction_id":4,"a":1,"b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"transaction_id":"x","a":1,"b1":2,"b2":3},{"transaction_id":"y" "a":1,"b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"b1":2,"b2":3},{"A":1,"b1":2,"b2":3}]}')
+@example(b'{"transactions":[{"a":1,"b1":[2],"b2":3}]}')
 @hypothesis_settings(max_examples=1500)
 def test_json_table_reads_what_the_schema_reads_or_nothing(body: bytes) -> None:
     assert outcome(lambda raw: read_json_batch(raw, SCHEMA, MAX_ITEMS), body) == outcome(slow_json, body)
@@ -98,6 +109,13 @@ def test_json_table_reads_what_the_schema_reads_or_nothing(body: bytes) -> None:
 @given(damaged(CSV_BODIES))
 @example(CSV_BODIES[2] + b"6")
 @example(CSV_BODIES[2] + b"\n")
+@example(b"a,b1,b2\n1,2\n3,4,5,6\n")
+@example(b"a,b1,b2\n1,2,3,1.7e308\n4,5\n")
+@example(b"a,b1,b2\n1,2,1.7e308\n")
+@example(b"a,b1,b2\n1, 2,3\n")
+@example(b"a,b1,b2\n1,[2],3\n")
+@example(b"a,b1,b2\n1,null,3\n")
+@example(b"a,b1,b2\n1,2,3\n\n4,5,6\n")
 @hypothesis_settings(max_examples=1000)
 def test_csv_table_reads_what_the_csv_reader_reads_or_nothing(body: bytes) -> None:
     assert outcome(lambda raw: read_csv(raw, SCHEMA, MAX_ITEMS), body) == outcome(slow_csv, body)
@@ -146,8 +164,8 @@ def test_tables_of_many_pieces_are_read_whole_and_in_order(
     expected = schema.parse_many({"transactions": rows}, 50)
     table = "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
 
-    for separators in (None, (",", ":")):
-        body = json.dumps({"transactions": rows}, separators=separators, ensure_ascii=False).encode()
+    for indent, separators in ((None, None), (None, (",", ":")), (2, None)):
+        body = json.dumps({"transactions": rows}, indent=indent, separators=separators, ensure_ascii=False).encode()
         assert outcome(lambda raw: read_json_table(raw, schema, 50), body) == outcome(lambda _: expected, body)
     if not with_ids:  # a comma in an id needs quotes
         assert outcome(lambda raw: read_csv_table(raw, schema, 50), table.encode()) == outcome(lambda _: expected, b"")
@@ -161,6 +179,25 @@ def test_tables_hold_no_more_than_they_may(n_items: int) -> None:
 
     assert (read_json_table(body, SCHEMA, MAX_ITEMS) is None) == (n_items > MAX_ITEMS)
     assert (read_csv_table(table, SCHEMA, MAX_ITEMS) is None) == (n_items > MAX_ITEMS)
+
+
+def test_numbers_as_short_as_they_can_be_keep_their_places() -> None:
+    """Each word that is compared then reaches back into the key before."""
+    rows = [[n % 10, (n + 1) % 10, (n + 2) % 10] for n in range(MAX_ITEMS)]
+    body = json.dumps(
+        {"transactions": [dict(zip(SCHEMA.names, row, strict=True)) for row in rows]}, separators=(",", ":")
+    )
+
+    table = read_json_table(body.encode(), SCHEMA, MAX_ITEMS)
+
+    assert table is not None
+    assert table.values.tolist() == rows
+
+
+def test_fields_without_an_end_are_not_read_as_a_table() -> None:
+    schema = TransactionSchema([FieldSpec(name="a", minimum=0.0, maximum=1.7e308)])
+
+    assert read_csv_table(b"a\n1\n", schema, MAX_ITEMS) is None
 
 
 def test_fault_in_a_table_is_told_as_ever() -> None:
