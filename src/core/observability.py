@@ -24,6 +24,7 @@ class LogFields(TypedDict, total=False):
     trace_id: str
     route: str
     method: str
+    key_id: str
     status: int
     latency_ms: float
     score_ms: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import time
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.types import Message
 
 from core.api import admission
 from core.api.admission import ARRIVED
+from core.api.auth import key_id
 from core.bundle import Bundle
 from core.scoring.static import StaticScorer
 from tests.app_under_test import KEY, OTHER_KEY, app_with
@@ -21,6 +23,7 @@ from tests.contract.transports import TRANSPORTS, call_app
 
 ROW = json.dumps({"json": 1.5, "class": 2, "log.amount": 3.25})
 MODEL, PROBE = Request("GET", "/model", (KEY_HEADER,)), Request("GET", "/health")
+RELOAD = Request("POST", "/model/reload", ((b"x-api-key", OTHER_KEY.encode()),))
 WRONG = Request("GET", "/model", ((b"x-api-key", b"wrong"),))
 
 
@@ -101,6 +104,22 @@ def test_request_that_waited_too_long_is_503_before_its_body_is_read(
     for path in ("/health", "/health/ready"):
         assert asyncio.run(scenario(Request("GET", path)))[0]["status"] == 200
     assert call(app, predict(ROW), **{ARRIVED: time.perf_counter()}).status == 200
+
+
+def test_log_names_the_key_of_each_request_and_no_key(tiny: Bundle, event_lines: io.StringIO) -> None:
+    app = app_with(tiny, StaticScorer(0.5), key_requests_per_minute=1, log_level="INFO")
+    with TRANSPORTS["in-process"](app) as opened:
+        for request in (with_key(KEY), with_key(KEY), WRONG, RELOAD):
+            opened.send(request)
+
+    text = event_lines.getvalue()
+    lines = [line for line in map(json.loads, text.splitlines()) if line["message"] == "request"]
+    first, other = key_id(KEY), key_id(OTHER_KEY)
+    assert [(line["status"], line.get("key_id")) for line in lines] == [
+        (200, first), (429, first), (401, None), (403, other),
+    ]  # fmt: skip
+    assert KEY not in text
+    assert OTHER_KEY not in text
 
 
 class StuckScorer(StaticScorer):

@@ -17,7 +17,7 @@ from core.errors import (
     TooManyAuthFailuresError,
     UnauthorizedError,
 )
-from core.observability import EventLog
+from core.observability import EventLog, annotate
 from core.settings import Settings
 
 
@@ -84,6 +84,7 @@ class Door:
             if rates.failures_of_address is not None:
                 _count(rates.failures_of_address, _address(scope), TooManyAuthFailuresError)
             raise UnauthorizedError
+        annotate(key_id=caller.key_id)
         needed = self.routes.get(path)
         if needed is not None and needed not in caller.scopes:
             raise ForbiddenError
