@@ -47,6 +47,9 @@ _ALLOWED = frozenset(LogFields.__annotations__)
 _PER_LINE_KEYS = frozenset({"level", "location", "message", "timestamp"})
 
 
+_LEVELS = {
+    level: logging.getLevelName(level) for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
+}
 _NO_PLACE = vars(logging.LogRecord(SERVICE, 0, "", 0, "", None, None))
 
 
@@ -56,7 +59,7 @@ class EventRecord(logging.LogRecord):
     def __init__(self, level: int, event: str, fields: LogFields) -> None:
         self.__dict__.update(_NO_PLACE)
         self.levelno = level
-        self.levelname = logging.getLevelName(level)
+        self.levelname = _LEVELS[level]
         self.created = time.time()
         self.msg = event
         self.event_fields = fields

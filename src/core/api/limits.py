@@ -52,29 +52,44 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     RequestTimeoutError, MalformedRequestError
         The server has given up waiting for the rest, or cannot read it.
     """
-    chunks = [chunk async for chunk in body_chunks(request, max_bytes)]
+    _refuse_declared(request, max_bytes)
+    # Most bodies are one chunk, and an asynchronous generator would cost more than all else that is done here.
+    chunks, size, more = [], 0, True
+    while more:
+        chunk, more = await _next_chunk(request, max_bytes, size)
+        chunks.append(chunk)
+        size += len(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def body_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     """Yield the body as it comes in; raises as `read_body` does."""
+    _refuse_declared(request, max_bytes)
+    size, more = 0, True
+    while more:
+        chunk, more = await _next_chunk(request, max_bytes, size)
+        size += len(chunk)
+        yield chunk
+
+
+def _refuse_declared(request: Request, max_bytes: int) -> None:
     declared = header_value(request.scope["headers"], b"content-length") or b""
     # Python refuses to convert thousands of digits, so the longest are not even tried.
     if declared.isdigit() and (len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes):
         raise _too_large(max_bytes)
-    size, more = 0, True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        chunk = message.get("body", b"")
-        if ABORTED in request.scope:
-            raise request.scope[ABORTED]
-        size += len(chunk)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        yield chunk
-        more = message.get("more_body", False)
+
+
+async def _next_chunk(request: Request, max_bytes: int, size: int) -> tuple[bytes, bool]:
+    """Return what came in behind the first `size` bytes, and whether there is more."""
+    message = await request.receive()
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    chunk = message.get("body", b"")
+    if ABORTED in request.scope:
+        raise request.scope[ABORTED]
+    if size + len(chunk) > max_bytes:
+        raise _too_large(max_bytes)
+    return chunk, message.get("more_body", False)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

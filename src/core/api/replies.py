@@ -28,9 +28,18 @@ class JsonReply(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), _MEDIA_TYPE]
 
 
-def prediction_reply(prediction: Prediction, model_version: str) -> JsonReply:
-    """Return the reply to one transaction."""
-    body = {**_as_dict(prediction), "model_version": model_version, **_reasons_of(prediction)}
+def prediction_reply(predictions: Predictions, model_version: str) -> JsonReply:
+    """Return the reply to one transaction: the first of `predictions`."""
+    body: dict[str, Any] = {
+        "transaction_id": predictions.transaction_ids[0],
+        "fraud_score": predictions.fraud_scores[0],
+        "decision": predictions.decisions[0],
+    }
+    if predictions.degraded_by is not None:
+        body["degraded"] = True
+    body["model_version"] = model_version
+    if predictions.reasons is not None:
+        body["reasons"] = [_reason(reason) for reason in predictions.reasons[0]]
     return JsonReply(to_json(body))
 
 

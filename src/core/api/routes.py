@@ -37,6 +37,7 @@ class Routes:
     def __init__(self, service: ScoringService, settings: Settings, readiness: Readiness, admission: Admission) -> None:
         """`readiness` and `admission` are of the process: they outlast the model that these routes serve."""
         self._service = service
+        self._version = service.bundle.version
         self._settings = settings
         self.schema = TransactionSchema(service.bundle.manifest.fields)
         self._readiness = readiness
@@ -49,7 +50,7 @@ class Routes:
         explainer = self._explainer_for(request)
         body = await read_body(request, self._settings.max_body_bytes)
         predictions = await self._score(request, self.schema.parse_one(read_json(body)), explainer)
-        return prediction_reply(predictions.rows()[0], self._service.bundle.version)
+        return prediction_reply(predictions, self._version)
 
     async def predict_batch(self, request: Request) -> Response:
         """Score a list of transactions, all or none."""
@@ -64,7 +65,7 @@ class Routes:
         if explainer is not None and len(transactions.ids) > most:
             raise too_many_to_explain(len(transactions.ids), most)
         predictions = await self._score(request, transactions, explainer)
-        return predictions_reply(predictions, self._service.bundle.version)
+        return predictions_reply(predictions, self._version)
 
     async def health(self, request: Request) -> Response:
         """Tell that the process is alive; touches nothing."""
@@ -74,7 +75,7 @@ class Routes:
         """Tell that a transaction could be scored now."""
         self._readiness.check()
         await self._service.check_ready()
-        return _reply({"status": "ready", "model_version": self._service.bundle.version})
+        return _reply({"status": "ready", "model_version": self._version})
 
     async def model(self, request: Request) -> Response:
         """Describe the model that answers."""
@@ -109,7 +110,7 @@ class Routes:
         decisions = predictions.decisions
         fields = context_of(request.scope).fields
         fields["scorer"] = self._service.scorer.name
-        fields["model_version"] = self._service.bundle.version
+        fields["model_version"] = self._version
         fields["n_transactions"] = len(decisions)
         if explainer is None:
             fields["score_ms"] = elapsed_ms
