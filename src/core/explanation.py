@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,8 @@ from core.calibration import Scores
 from core.preprocessing import FieldSpec, FieldValues
 
 MAX_REASONS = 5
+NO_REASONS, NO_BASELINE = "not_available", "This model has no baseline that reasons could be measured against."
+"""Code and text for who asks a bundle for reasons that it cannot give."""
 
 _SEED = 20260101
 _HIGHEST_SCORE = 1.0 - 2.0**-24
@@ -48,6 +50,16 @@ class Reason:
     @property
     def direction(self) -> Literal["raises", "lowers"]:
         return "raises" if self.impact > 0 else "lowers"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the reason as callers get it."""
+        return {
+            "feature": self.feature,
+            **({} if self.label is None else {"label": self.label}),
+            "value": self.value,
+            "impact": self.impact,
+            "direction": self.direction,
+        }
 
 
 class Explainer:

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from pydantic_core import to_json
 
 from core.bundle import Bundle
 from core.jobs.aws import batches, plan
@@ -152,6 +153,24 @@ def test_file_that_is_no_such_table_fails_before_any_row_is_scored(
     assert stack.execution(job)["status"] == "FAILED"
     assert workers_events(stack) == []
     assert stack.result(job) == {}
+
+
+def test_reasons_are_those_of_the_service_in_short_batches(
+    stack: Deployment, tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "ROWS_PER_EXPLAINED_CHUNK", ROWS_PER_BATCH // 3)
+    job = stack.run(stack.put(csv_table()), carry=["note"], reasons=True)
+
+    assert job.state == "completed", job.error
+    assert len(workers_events(stack)) >= N_ROWS * 3 // ROWS_PER_BATCH
+    service = ScoringService(tiny, EmbeddedScorer(tiny))
+    assert service.explainer is not None
+    transactions = TransactionSchema(tiny.manifest.fields).collect((values_of(n), ("body", n)) for n in range(N_ROWS))
+    explained = asyncio.run(service.explain_many(transactions, service.explainer))
+    for n, (row, why) in enumerate(zip(csv_rows(parts_of(stack, job)), explained, strict=True)):
+        wanted = "" if n in BAD else to_json([reason.as_dict() for reason in why.reasons or ()]).decode()
+        assert row["reasons"] == wanted
+    assert json.loads(stack.result(job)["manifest.json"])["columns"][-2:] == ["status", "reasons"]
 
 
 # --- Failures

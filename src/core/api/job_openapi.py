@@ -7,6 +7,7 @@ from typing import Any, get_args
 from core.api.errors import JOB_PROBLEMS, PROBLEMS
 from core.api.job_routes import DEFAULT_PAGE, INPUT, JOB, JOBS
 from core.api.openapi_parts import GUARDED, Json, json_content, operation, ref
+from core.explanation import MAX_REASONS
 from core.jobs.engines import Jobs, UploadReceiver
 from core.jobs.records import MAX_CARRIED, FormatName, JobState
 from core.jobs.stores import MAX_PAGE
@@ -53,6 +54,11 @@ def _schemas() -> Json:
             "properties": {
                 "input": {"type": "string", "minLength": 1, "maxLength": 1024},
                 "format": {"enum": list(get_args(FormatName))},
+                "reasons": {
+                    "description": f"Up to {MAX_REASONS} reasons for each row: hundreds of times as much work.",
+                    "type": "boolean",
+                    "default": False,
+                },
                 "carry": {
                     "description": "Columns that come back in the result; without it `transaction_id`, if there.",
                     "type": ["array", "null"],

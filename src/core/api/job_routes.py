@@ -17,6 +17,7 @@ from starlette.responses import Response
 from core.api.headers import header_values
 from core.api.limits import JSON, body_chunks, read_body, require_media_type
 from core.api.middleware import context_of
+from core.api.query import no_reasons_here
 from core.api.release import Endpoint
 from core.errors import (
     FieldIssue,
@@ -26,7 +27,7 @@ from core.errors import (
     JobStateError,
 )
 from core.jobs.engines import Jobs, UploadReceiver, UploadTarget
-from core.jobs.records import UNFINISHED, UPLOAD, Job, JobRequest, new_job, new_job_id, parse_job_request
+from core.jobs.records import REASONS, UNFINISHED, UPLOAD, Job, JobRequest, new_job, new_job_id, parse_job_request
 from core.jobs.stores import MAX_PAGE
 from core.json_document import read_json
 from core.service import ScoringService
@@ -51,6 +52,7 @@ class JobRoutes:
         self._engine = jobs.engine
         self._store = jobs.store
         self._bundle = service.bundle
+        self._explains = service.explainer is not None
         self._max_body_bytes = settings.max_body_bytes
 
     def endpoints(self) -> dict[tuple[str, str], Endpoint]:
@@ -124,6 +126,8 @@ class JobRoutes:
         return _reply(_describe(job, request))
 
     def _create(self, asked: JobRequest, owner: str, key: str) -> tuple[Job, UploadTarget | None]:
+        if asked.reasons and not self._explains:
+            raise no_reasons_here(("body", REASONS))
         job_id = new_job_id()
         job = new_job(
             asked,

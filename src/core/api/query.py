@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from core.errors import FieldIssue, InvalidTransactionError
-from core.explanation import MAX_REASONS
+from core.explanation import MAX_REASONS, NO_BASELINE, NO_REASONS
 
 EXPLAIN = "explain"
 _LOCATION = ("query", EXPLAIN)
@@ -29,10 +29,9 @@ def asks_for_reasons(query: bytes) -> bool:
     return _ANSWERS[values[0]] if values else False
 
 
-def no_reasons_here() -> InvalidTransactionError:
+def no_reasons_here(asked_at: tuple[str, str] = _LOCATION) -> InvalidTransactionError:
     """Return the error for a request of reasons that the model's bundle cannot give."""
-    issue = FieldIssue(_LOCATION, "not_available", "This model has no baseline that reasons could be measured against.")
-    return InvalidTransactionError([issue])
+    return InvalidTransactionError([FieldIssue(asked_at, NO_REASONS, NO_BASELINE)])
 
 
 def explain_parameter(more: str = "") -> dict[str, Any]:

@@ -10,7 +10,6 @@ from pydantic_core import to_json
 from starlette.responses import Response
 
 from core.decision import Decision
-from core.explanation import Reason
 from core.service import Prediction, Predictions
 
 _MEDIA_TYPE = (b"content-type", b"application/json")
@@ -39,7 +38,7 @@ def prediction_reply(predictions: Predictions, model_version: str) -> JsonReply:
         body["degraded"] = True
     body["model_version"] = model_version
     if predictions.reasons is not None:
-        body["reasons"] = [_reason(reason) for reason in predictions.reasons[0]]
+        body["reasons"] = [reason.as_dict() for reason in predictions.reasons[0]]
     return JsonReply(to_json(body))
 
 
@@ -74,14 +73,4 @@ def _as_dict(prediction: Prediction) -> dict[str, Any]:
 
 
 def _reasons_of(prediction: Prediction) -> dict[str, Any]:
-    return {} if prediction.reasons is None else {"reasons": [_reason(reason) for reason in prediction.reasons]}
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {
-        "feature": reason.feature,
-        **({} if reason.label is None else {"label": reason.label}),
-        "value": reason.value,
-        "impact": reason.impact,
-        "direction": reason.direction,
-    }
+    return {} if prediction.reasons is None else {"reasons": [reason.as_dict() for reason in prediction.reasons]}

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import get_args
 
 from core.bootstrap import build_service
+from core.bundle import Bundle
 from core.bundle_location import load_bundle_from
 from core.errors import JobFailedError, StartupError
-from core.jobs.formats.base import ROWS_PER_CHUNK, ChunkLimits
+from core.explanation import MAX_REASONS, NO_BASELINE, NO_REASONS
+from core.jobs.formats.base import ROWS_PER_CHUNK, ROWS_PER_EXPLAINED_CHUNK, ChunkLimits
 from core.jobs.formats.choice import guess_format
 from core.jobs.local.folders import version_of
 from core.jobs.local.opening import cores
 from core.jobs.local.run import Run, digest_of, finished, score_file
 from core.jobs.progress import ProgressLine
-from core.jobs.records import RESULT_COLUMNS, FormatName, JobOptions
+from core.jobs.records import REASONS, RESULT_COLUMNS, FormatName, JobOptions
 from core.jobs.results import MANIFEST, ResultManifest
 from core.settings import load_settings
 from core.transactions import TransactionSchema
@@ -48,6 +50,11 @@ def _arguments() -> argparse.ArgumentParser:
     score.add_argument(
         "--carry", metavar="COLUMNS", help="columns to carry through, separated by commas (transaction_id, if any)"
     )
+    score.add_argument(
+        "--reasons", action="store_true",
+        help=f"add up to {MAX_REASONS} reasons to each row: hundreds of times as much work, "
+             f"and parts of {ROWS_PER_EXPLAINED_CHUNK} rows at most",
+    )  # fmt: skip
     score.add_argument("--format", choices=get_args(FormatName), help="of FILE (by its name)")
     score.add_argument("--workers", type=_positive, default=cores(), metavar="N", help="processes (one a core)")
     score.add_argument(
@@ -103,11 +110,12 @@ def _plan(asked: argparse.Namespace) -> Run:
     # It serves nobody, and so needs no key; and it can wait for the endpoint, rather than make do with less.
     settings = load_settings(Path(".env"), auth_disabled=True, scorer_fallback="none")
     bundle = load_bundle_from(settings.model_bundle, expected_digest=settings.model_bundle_sha256)
+    options = _options(asked, bundle)
     return Run(
         source=asked.file.resolve(),
         version=version_of(asked.file),
         format=format_name,
-        options=JobOptions(carry=tuple(asked.carry.split(",")) if asked.carry else None),
+        options=options,
         out=asked.out,
         build_service=build_service,
         settings=settings,
@@ -120,6 +128,12 @@ def _plan(asked: argparse.Namespace) -> Run:
     )
 
 
+def _options(asked: argparse.Namespace, bundle: Bundle) -> JobOptions:
+    if asked.reasons and bundle.manifest.explanation is None:
+        raise JobFailedError(NO_REASONS, NO_BASELINE)
+    return JobOptions(reasons=asked.reasons, carry=tuple(asked.carry.split(",")) if asked.carry else None)
+
+
 def _finished(run: Run) -> ResultManifest | None:
     """Return the manifest that is there already, if there is one; it must be what the run would give."""
     manifest = finished(run.out)
@@ -127,6 +141,8 @@ def _finished(run: Run) -> ResultManifest | None:
         return None
     if (manifest.input.sha256, manifest.bundle_sha256) != (digest_of(run.source), run.bundle_sha256):
         raise JobFailedError("result_exists", f"{run.out} holds the result of another file or model")
+    if (manifest.columns[-1] == REASONS) != run.options.reasons:
+        raise JobFailedError("result_exists", f"{run.out} holds a result with other columns")
     return manifest
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from pydantic_core import to_json
 
 from core.decision import Decision
+from core.errors import JobFailedError
+from core.explanation import NO_BASELINE, NO_REASONS
+from core.jobs.records import result_columns
 from core.jobs.rows import Rows
 from core.service import Prediction, ScoringService
 from core.transactions import Transactions
@@ -13,6 +20,12 @@ from core.transactions import Transactions
 SCORED = "scored"
 ROWS_PER_CALL = 5000
 """Of a chunk, so many go to the scorer at a time: what a large request of `/predict/batch` has."""
+EXPLAINED_PER_CALL = 50
+"""With reasons, so many: hundreds of rows are derived of each, and are in memory together."""
+
+Ask = Callable[[Transactions], Awaitable[list[Prediction]]]
+ReasonsOfRow = list[dict[str, Any]]
+"""As `/predict` gives them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +40,22 @@ class ScoredChunk:
     statuses: list[str]
     """`scored`, or the code of the fault for which the row was rejected."""
     n_scored: int
+    reasons: list[ReasonsOfRow | None] | None = None
+    """None: the job does not ask; None for a row: it was rejected."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the result's columns, in order."""
+        return result_columns(tuple(self.carried), reasons=self.reasons is not None)
+
+    def added(self, *, as_text: bool) -> list[Sequence[object]]:
+        """Return the columns beside those that are carried, in order; `as_text`, reasons are compact JSON."""
+        columns: list[Sequence[object]] = [
+            self.fraud_scores, self.decisions, [self.model_version] * self.n_rows, self.statuses,
+        ]  # fmt: skip
+        if self.reasons is not None:
+            columns.append(list(map(_text, self.reasons)) if as_text else self.reasons)
+        return columns
 
     @property
     def n_rows(self) -> int:
@@ -37,21 +66,25 @@ class ScoredChunk:
         return self.n_rows - self.n_scored
 
 
-async def score_chunk(rows: Rows, service: ScoringService) -> ScoredChunk:
+async def score_chunk(rows: Rows, service: ScoringService, *, reasons: bool = False) -> ScoredChunk:
     """Score the rows that can be scored; the others keep their place and say why.
 
     Raises
     ------
+    JobFailedError
+        The model cannot give the reasons that are asked for.
     ScorerError
         There is no score for at least one row: nothing of the chunk is a result, and it may be tried again.
     """
-    predictions = iter(await _predict(rows.transactions, service))
+    predictions = iter(await _predict(rows.transactions, service, reasons=reasons))
     fraud_scores: list[float | None] = []
     decisions: list[Decision | None] = []
+    whys: list[ReasonsOfRow | None] = []
     for fault in rows.faults:
         prediction = next(predictions) if fault is None else None
         fraud_scores.append(None if prediction is None else prediction.fraud_score)
         decisions.append(None if prediction is None else prediction.decision)
+        whys.append(_reasons_of(prediction) if reasons else None)
     return ScoredChunk(
         carried=rows.carried,
         fraud_scores=fraud_scores,
@@ -59,12 +92,28 @@ async def score_chunk(rows: Rows, service: ScoringService) -> ScoredChunk:
         model_version=service.bundle.version,
         statuses=[fault or SCORED for fault in rows.faults],
         n_scored=len(rows.transactions.ids),
+        reasons=whys if reasons else None,
     )
 
 
-async def _predict(transactions: Transactions, service: ScoringService) -> list[Prediction]:
+async def _predict(transactions: Transactions, service: ScoringService, *, reasons: bool) -> list[Prediction]:
+    ask, n_rows = _explain(service) if reasons else (service.score_many, ROWS_PER_CALL)
     predictions: list[Prediction] = []
-    for start in range(0, len(transactions.ids), ROWS_PER_CALL):
-        part = slice(start, start + ROWS_PER_CALL)
-        predictions += await service.score_many(Transactions(transactions.ids[part], transactions.values[part]))
+    for start in range(0, len(transactions.ids), n_rows):
+        part = slice(start, start + n_rows)
+        predictions += await ask(Transactions(transactions.ids[part], transactions.values[part]))
     return predictions
+
+
+def _explain(service: ScoringService) -> tuple[Ask, int]:
+    if service.explainer is None:
+        raise JobFailedError(NO_REASONS, NO_BASELINE)
+    return partial(service.explain_many, explainer=service.explainer), EXPLAINED_PER_CALL
+
+
+def _reasons_of(prediction: Prediction | None) -> ReasonsOfRow | None:
+    return None if prediction is None else [reason.as_dict() for reason in prediction.reasons or ()]
+
+
+def _text(why: ReasonsOfRow | None) -> str | None:
+    return None if why is None else to_json(why).decode()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from core.errors import FieldIssue, InvalidTransactionError
 from core.transactions import UNKNOWN
@@ -22,10 +23,17 @@ UPLOAD = "upload"
 RESULT_COLUMNS = ("fraud_score", "decision", "model_version", "status")
 """What a result adds to the columns that are carried through, in this order."""
 MAX_CARRIED = 64
+REASONS = "reasons"
+"""One more column, the last, where the job asks for it."""
 _ID_BYTES = 24
 
 Column = Annotated[str, Field(min_length=1, max_length=128)]
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+
+def result_columns(carry: Sequence[str], *, reasons: bool) -> tuple[str, ...]:
+    """Return the names of the result's columns, in order."""
+    return (*carry, *RESULT_COLUMNS, *((REASONS,) if reasons else ()))
 
 
 class JobOptions(BaseModel):
@@ -33,16 +41,19 @@ class JobOptions(BaseModel):
 
     model_config = _STRICT
 
+    reasons: bool = False
+    """Whether each scored row says why, as `/predict` does with `explain=true`."""
     carry: Annotated[tuple[Column, ...], Field(max_length=MAX_CARRIED, strict=False)] | None = None
     """Columns of the input that come back in the result; None carries `transaction_id` where the input has it."""
 
     @field_validator("carry")
     @classmethod
-    def _columns_differ(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    def _columns_differ(cls, value: tuple[str, ...] | None, info: ValidationInfo) -> tuple[str, ...] | None:
+        added = result_columns((), reasons=info.data.get(REASONS, False))
         if value is not None and len(set(value)) < len(value):
             raise ValueError("a column is named twice")
-        if value is not None and set(value) & set(RESULT_COLUMNS):
-            raise ValueError(f"{', '.join(RESULT_COLUMNS)} are columns of the result")
+        if value is not None and set(value) & set(added):
+            raise ValueError(f"{', '.join(added)} are columns of the result")
         return value
 
 
@@ -55,7 +66,7 @@ class JobRequest(JobOptions):
 
     def options(self) -> JobOptions:
         """Return the part that is not about the input."""
-        return JobOptions(carry=self.carry)
+        return JobOptions(reasons=self.reasons, carry=self.carry)
 
 
 class JobInput(BaseModel):

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from core.jobs.records import RESULT_COLUMNS, FormatName, JobCounts
+from core.jobs.records import FormatName, JobCounts
 
 MANIFEST = "manifest.json"
 _STRICT = ConfigDict(frozen=True, strict=True, extra="forbid")
@@ -61,11 +61,6 @@ class ResultManifest(BaseModel):
 def part_name(index: int, format_name: FormatName) -> str:
     """Return the file name of the part with this position; names in order of the alphabet are rows in order."""
     return f"part-{index:06d}.{format_name}"
-
-
-def result_columns(carry: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the result's columns, in order."""
-    return (*carry, *RESULT_COLUMNS)
 
 
 def total(parts: Sequence[Part]) -> JobCounts:

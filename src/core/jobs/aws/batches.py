@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 
 from core.errors import JobFailedError
 from core.jobs.aws.objects import Objects, Pinned
-from core.jobs.formats.base import ChunkLimits, RawChunk
+from core.jobs.formats.base import ROWS_PER_EXPLAINED_CHUNK, ChunkLimits, RawChunk
 
 ROWS_PER_BATCH = 50_000
 """About so many: some seconds of work, beside which starting a worker weighs little."""
@@ -39,9 +39,9 @@ class Batch(BaseModel):
     """Key of the piece, with the entity tag that it was written with after a blank; None is the file itself."""
 
 
-def cut_ranges(objects: Objects, source: Pinned, start: int) -> list[tuple[int, int]]:
+def cut_ranges(objects: Objects, source: Pinned, start: int, *, explained: bool = False) -> list[tuple[int, int]]:
     """Return ranges of whole lines, one after the other, from `start` to the end of `source`."""
-    step = _bytes_per_batch(objects.read(source, start, start + _SAMPLE_BYTES))
+    step = _bytes_per_batch(objects.read(source, start, start + _SAMPLE_BYTES), explained=explained)
     grid = range(start + step, source.n_bytes, step)
     with ThreadPoolExecutor(_READERS) as pool:
         ends = list(pool.map(lambda at: _line_end(objects, source, at), grid))
@@ -50,9 +50,10 @@ def cut_ranges(objects: Objects, source: Pinned, start: int) -> list[tuple[int, 
     return list(pairwise(cuts))
 
 
-def _bytes_per_batch(sample: bytes) -> int:
+def _bytes_per_batch(sample: bytes, *, explained: bool) -> int:
+    rows = min(ROWS_PER_BATCH, ROWS_PER_EXPLAINED_CHUNK) if explained else ROWS_PER_BATCH
     lines = max(1, sample.count(b"\n"))
-    return min(MAX_BATCH_BYTES, max(1, ROWS_PER_BATCH * len(sample) // lines))
+    return min(MAX_BATCH_BYTES, max(1, rows * len(sample) // lines))
 
 
 def _line_end(objects: Objects, source: Pinned, at: int) -> int:

@@ -72,14 +72,15 @@ class Planner:
         return {"key": key, "round": 0, "concurrency": self._concurrency}
 
     def _cut(self, job: Job, seconds_left: Callable[[], float]) -> tuple[list[Batch], Layout]:
-        source = pinned_input(job)
+        source, reasons = pinned_input(job), job.options.reasons
+        limits = PIECE_LIMITS.explained() if reasons else PIECE_LIMITS
         schema = TransactionSchema(self._bundle.manifest.fields)
         with self._objects.open(source) as file:
-            table = format_of(job.input.format).open(file, schema, job.options.carry, PIECE_LIMITS)
+            table = format_of(job.input.format).open(file, schema, job.options.carry, limits)
             if job.input.format not in _SPLITTABLE:
                 return self._unpacked(job, table, seconds_left), table.layout
         start = self._end_of_header(source) if table.layout.columns else 0
-        ranges = cut_ranges(self._objects, source, start)
+        ranges = cut_ranges(self._objects, source, start, explained=reasons)
         batches = [Batch(job_id=job.id, index=n, start=begin, stop=end) for n, (begin, end) in enumerate(ranges)]
         return batches, table.layout
 

@@ -14,8 +14,8 @@ from core.jobs.aws.objects import Objects
 from core.jobs.aws.plan import GOING_ON, BatchList, batches_key, check_going_on, fail
 from core.jobs.aws.store import DynamoStore
 from core.jobs.aws.worker import result_key
-from core.jobs.records import Job, JobProblem
-from core.jobs.results import MANIFEST, InputDigest, ResultManifest, result_columns
+from core.jobs.records import Job, JobProblem, result_columns
+from core.jobs.results import MANIFEST, InputDigest, ResultManifest
 from core.metrics import Metrics
 
 _BATCHES = TypeAdapter(list[Batch])
@@ -82,7 +82,7 @@ class Settler:
         manifest = ResultManifest(
             input=InputDigest(format=job.input.format, n_bytes=job.input.n_bytes or 0, etag=job.input.version),
             format=job.input.format,
-            columns=result_columns(plan.carry),
+            columns=result_columns(plan.carry, reasons=job.options.reasons),
             counts=done.counts,
             parts=done.all_parts,
             model_version=job.model_version,

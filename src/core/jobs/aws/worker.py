@@ -70,9 +70,10 @@ class Worker:
     def _parts(self, job: Job, plan: Plan, batch: Batch) -> Iterator[Part]:
         layout, table_format = Layout(plan.columns, plan.carry), format_of(job.input.format)
         blocks = self._objects.blocks(_source(job, batch, self._bucket), batch.start, batch.stop)
-        for number, payload in enumerate(cut_lines(blocks, _LIMITS)):
+        reasons = job.options.reasons
+        for number, payload in enumerate(cut_lines(blocks, _LIMITS.explained() if reasons else _LIMITS)):
             rows = table_format.rows(payload, layout, self._schema)
-            scored = self._loop.run_until_complete(score_chunk(rows, self._service))
+            scored = self._loop.run_until_complete(score_chunk(rows, self._service, reasons=reasons))
             data = table_format.encode(scored)
             name = f"part-{batch.index:06d}-{number:04d}.{job.input.format}"
             self._objects.write(self._bucket, result_key(job.id, name), data)

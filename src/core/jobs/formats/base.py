@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
 from core.jobs.chunks import ScoredChunk
@@ -11,6 +11,8 @@ from core.jobs.rows import Rows
 from core.transactions import TransactionSchema
 
 ROWS_PER_CHUNK = 20_000
+ROWS_PER_EXPLAINED_CHUNK = 1000
+"""With reasons: a row takes hundreds of times as long, and what a kill or a cancellation costs should stay seconds."""
 LINE_BYTES = 64 << 10
 
 
@@ -23,6 +25,10 @@ class ChunkLimits:
     """Bytes of the rows, decompressed; the last row may go beyond."""
     line_bytes: int = LINE_BYTES
     """Longest line that is read; the rest of a longer one is passed over, and its row rejected."""
+
+    def explained(self) -> ChunkLimits:
+        """Return the limits where each row gets its reasons."""
+        return replace(self, rows=min(self.rows, ROWS_PER_EXPLAINED_CHUNK))
 
 
 @dataclass(frozen=True, slots=True)

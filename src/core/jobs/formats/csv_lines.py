@@ -21,7 +21,6 @@ from core.errors import JobFailedError
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import LINE_BYTES, ChunkLimits, Layout, RawChunk, Table
 from core.jobs.formats.lines import cut_lines, gunzip, lines_of, read_blocks, split_head
-from core.jobs.results import result_columns
 from core.jobs.rows import Fault, Rows, validate_rows
 from core.preprocessing import FieldValues
 from core.transactions import ID_COLUMN, Transactions, TransactionSchema
@@ -71,10 +70,8 @@ class CsvFormat:
     def encode(self, chunk: ScoredChunk) -> bytes:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(result_columns(tuple(chunk.carried)))
-        columns = [*chunk.carried.values(), chunk.fraud_scores, chunk.decisions]
-        versions = [chunk.model_version] * chunk.n_rows
-        writer.writerows(zip(*columns, versions, chunk.statuses, strict=True))
+        writer.writerow(chunk.columns)
+        writer.writerows(zip(*chunk.carried.values(), *chunk.added(as_text=True), strict=True))
         raw = text.getvalue().encode()
         # Without a time in it, the same rows give the same file.
         return gzip.compress(raw, _GZIP_LEVEL, mtime=0) if self.gzipped else raw

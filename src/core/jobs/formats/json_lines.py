@@ -12,7 +12,6 @@ from core.errors import InvalidTransactionError, JobFailedError, MalformedBodyEr
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import LINE_BYTES, ChunkLimits, Layout, RawChunk, Table
 from core.jobs.formats.lines import cut_lines, lines_of, read_blocks, split_head
-from core.jobs.results import result_columns
 from core.jobs.rows import UNREADABLE, Fault, Rows, validate_rows
 from core.json_document import read_json
 from core.transactions import ID_COLUMN, Transactions, TransactionSchema
@@ -57,9 +56,8 @@ class JsonLinesFormat:
         return Rows(faults, Transactions([None] * len(transactions.ids), transactions.values), carried)
 
     def encode(self, chunk: ScoredChunk) -> bytes:
-        names = result_columns(tuple(chunk.carried))
-        versions = [chunk.model_version] * chunk.n_rows
-        columns = [*chunk.carried.values(), chunk.fraud_scores, chunk.decisions, versions, chunk.statuses]
+        names = chunk.columns
+        columns = [*chunk.carried.values(), *chunk.added(as_text=False)]
         lines = [
             to_json({name: cell for name, cell in zip(names, row, strict=True) if cell is not _ABSENT})
             for row in zip(*columns, strict=True)

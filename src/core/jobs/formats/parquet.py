@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 from core.errors import JobFailedError
 from core.jobs.chunks import ScoredChunk
 from core.jobs.formats.base import ChunkLimits, Layout, RawChunk, Table
-from core.jobs.results import result_columns
 from core.jobs.rows import Rows, validate_rows
 from core.preprocessing import FieldValues
 from core.transactions import ID_COLUMN, Transactions, TransactionSchema
@@ -59,15 +58,10 @@ class ParquetFormat:
         return Rows(faults, transactions, {name: batch.column(name) for name in layout.carry})
 
     def encode(self, chunk: ScoredChunk) -> bytes:
-        added = (
-            pa.array(chunk.fraud_scores, pa.float64()),
-            pa.array(chunk.decisions, pa.string()),
-            pa.array([chunk.model_version] * chunk.n_rows, pa.string()),
-            pa.array(chunk.statuses, pa.string()),
-        )
-        columns = [*chunk.carried.values(), *added]
+        scores, *texts = chunk.added(as_text=True)
+        added = [pa.array(scores, pa.float64()), *(pa.array(column, pa.string()) for column in texts)]
         file = io.BytesIO()
-        pq.write_table(pa.table(columns, names=list(result_columns(tuple(chunk.carried)))), file)
+        pq.write_table(pa.table([*chunk.carried.values(), *added], names=list(chunk.columns)), file)
         return file.getvalue()
 
 

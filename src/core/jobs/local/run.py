@@ -18,8 +18,8 @@ from core.jobs.local.folders import PARTIAL, only_process, sync_folder, version_
 from core.jobs.local.ledger import Ledger
 from core.jobs.local.pool import WorkerPool
 from core.jobs.local.worker import Assignment, BuildService, WorkOrder
-from core.jobs.records import FormatName, JobCounts, JobOptions
-from core.jobs.results import MANIFEST, InputDigest, Part, ResultManifest, result_columns, total
+from core.jobs.records import FormatName, JobCounts, JobOptions, result_columns
+from core.jobs.results import MANIFEST, InputDigest, Part, ResultManifest, total
 from core.settings import Settings
 from core.transactions import TransactionSchema
 
@@ -46,14 +46,19 @@ class Run:
     limits: ChunkLimits = field(default_factory=ChunkLimits)
     niceness: int = 0
 
+    @property
+    def chunk_limits(self) -> ChunkLimits:
+        return self.limits.explained() if self.options.reasons else self.limits
+
     def plan(self) -> str:
         """Return all that the bytes of the result depend on, the input's by its version."""
         return json.dumps({
             "version": self.version,
             "format": self.format,
             "carry": self.options.carry,
+            "reasons": self.options.reasons,
             "bundle_sha256": self.bundle_sha256,
-            "limits": asdict(self.limits),
+            "limits": asdict(self.chunk_limits),
         })  # fmt: skip
 
 
@@ -108,7 +113,7 @@ def score_file(run: Run, report: Report, check: Callable[[], None]) -> ResultMan
 def _score(run: Run, ledger: Ledger, report: Report, check: Callable[[], None]) -> ResultManifest:
     with ThreadPoolExecutor(1) as threads, run.source.open("rb") as file:
         digest = threads.submit(digest_of, run.source)
-        table = format_of(run.format).open(file, run.schema, run.options.carry, run.limits)
+        table = format_of(run.format).open(file, run.schema, run.options.carry, run.chunk_limits)
         parts = _commit_all(run, table, ledger, report, check)
         sha256 = digest.result()
     _check_unchanged(run)
@@ -117,7 +122,7 @@ def _score(run: Run, ledger: Ledger, report: Report, check: Callable[[], None]) 
     return ResultManifest(
         input=InputDigest(format=run.format, n_bytes=run.source.stat().st_size, sha256=sha256),
         format=run.format,
-        columns=result_columns(table.layout.carry),
+        columns=result_columns(table.layout.carry, reasons=run.options.reasons),
         counts=total(parts),
         parts=tuple(parts),
         model_version=run.model_version,
@@ -145,7 +150,7 @@ def _commit_all(run: Run, table: Table, ledger: Ledger, report: Report, check: C
 
     order = WorkOrder(
         run.build_service, run.settings, run.bundle_sha256, run.format, table.layout,
-        run.out / PARTIAL, run.patience_s, run.niceness,
+        run.options.reasons, run.out / PARTIAL, run.patience_s, run.niceness,
     )  # fmt: skip
     with WorkerPool(order, run.n_workers) as pool:
         for done in pool.run(left_to_do(), check):

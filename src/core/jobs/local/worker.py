@@ -38,6 +38,7 @@ class WorkOrder:
     bundle_sha256: str
     format: FormatName
     layout: Layout
+    reasons: bool
     folder: Path
     patience_s: float
     """How long a scorer that gives no scores is asked again before the job fails."""
@@ -122,7 +123,7 @@ class Worker:
         started, pause = time.monotonic(), _FIRST_PAUSE_S
         while True:
             try:
-                return self._loop.run_until_complete(score_chunk(rows, self._service))
+                return self._loop.run_until_complete(score_chunk(rows, self._service, reasons=self._order.reasons))
             except ScorerError as error:
                 if time.monotonic() + pause - started > self._order.patience_s:
                     text = f"The scorer gave no scores for {self._order.patience_s:g} seconds."

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from core.bundle import Bundle
-from core.errors import ScorerUnavailableError
+from core.bundle import Bundle, load_bundle
+from core.errors import JobFailedError, ScorerUnavailableError
 from core.jobs import chunks
 from core.jobs.chunks import score_chunk
 from core.jobs.rows import Fault, Rows, validate_rows
@@ -16,6 +17,7 @@ from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
 from core.service import ScoringService
 from core.transactions import Transactions, TransactionSchema
+from tests.tiny_bundle import write_tiny_bundle
 
 GOOD = {"json": 1.5, "class": 3, "log.amount": 20.0}
 
@@ -93,3 +95,49 @@ def test_score_chunk_has_no_result_when_the_scorer_fails(tiny: Bundle) -> None:
         asyncio.run(
             score_chunk(rows_of(tiny, GOOD), ScoringService(tiny, StaticScorer(ScorerUnavailableError("down"))))
         )
+
+
+def test_score_chunk_gives_each_scored_row_the_reasons_that_it_has_alone(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "EXPLAINED_PER_CALL", 2)
+    service = ScoringService(tiny, EmbeddedScorer(tiny))
+    assert service.explainer is not None
+    items = [{**GOOD, "log.amount": amount} for amount in (20.0, 150.0, -1.0, 300.0)]
+
+    scored = asyncio.run(score_chunk(rows_of(tiny, *items), service, reasons=True))
+
+    alone = [
+        asyncio.run(service.explain_many(rows_of(tiny, items[index]).transactions, service.explainer))[0]
+        for index in (0, 1, 3)
+    ]
+    assert scored.reasons is not None
+    assert scored.reasons.pop(2) is None
+    assert scored.reasons == [[reason.as_dict() for reason in each.reasons or ()] for each in alone]
+    assert scored.reasons[2][0]["feature"] == "log.amount"
+    assert [score for score in scored.fraud_scores if score is not None] == [each.fraud_score for each in alone]
+
+
+def test_score_chunk_derives_the_rows_of_a_bounded_number_of_transactions_at_a_time(
+    tiny: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "EXPLAINED_PER_CALL", 4)
+    scorer = StaticScorer(0.5)
+    service = ScoringService(tiny, scorer)
+    assert service.explainer is not None
+    transactions = Transactions([None] * 10, np.ones((10, 3)))
+
+    scored = asyncio.run(score_chunk(Rows([None] * 10, transactions, {}), service, reasons=True))
+
+    assert scorer.calls == [service.explainer.n_rows(n) for n in (4, 4, 2)]
+    assert scored.reasons == [[]] * 10, "what has the score of the baseline has no reasons, which is not none asked for"
+
+
+def test_score_chunk_with_a_model_that_has_no_baseline_is_refused(tmp_path: Path) -> None:
+    write_tiny_bundle(tmp_path / "bundle", explanation=None)
+    bundle = load_bundle(tmp_path / "bundle")
+
+    with pytest.raises(JobFailedError) as raised:
+        asyncio.run(score_chunk(rows_of(bundle, GOOD), ScoringService(bundle, EmbeddedScorer(bundle)), reasons=True))
+
+    assert raised.value.job_code == "not_available"

@@ -38,6 +38,8 @@ def test_parse_job_request_reads_what_is_asked_for() -> None:
         ("transaction_id", "shop"),
     )
     assert parse_job_request(REQUEST).carry is None
+    assert parse_job_request({**REQUEST, "carry": ["reasons"]}).options().reasons is False
+    assert parse_job_request({**REQUEST, "reasons": True}).options().reasons is True
 
 
 @pytest.mark.parametrize(
@@ -54,6 +56,8 @@ def test_parse_job_request_reads_what_is_asked_for() -> None:
         ({**REQUEST, "carry": ["shop", ""]}, ("body", "carry", 1), "string_too_short"),
         ({**REQUEST, "carry": ["shop", "shop"]}, ("body", "carry"), "value_error"),
         ({**REQUEST, "carry": ["status"]}, ("body", "carry"), "value_error"),
+        ({**REQUEST, "carry": ["reasons"], "reasons": True}, ("body", "carry"), "value_error"),
+        ({**REQUEST, "reasons": "true"}, ("body", "reasons"), "bool_type"),
     ],
 )
 def test_parse_job_request_names_the_fault_and_not_the_value(document: object, where: tuple[str], code: str) -> None:
