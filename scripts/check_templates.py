@@ -28,7 +28,17 @@ WAIVERS = ROOT / ".checks" / "waivers.yaml"
 SAM_TEMPLATES = ("template.yaml",)
 TEMPLATES = ("template.yaml", "ecs/template.yaml", "sagemaker/template.yaml")
 DOCKERFILES = ("ecs/Dockerfile",)
-SWITCHES = {"template.yaml": ("Jobs",)}
+SWITCHES = {
+    "template.yaml": {"Jobs": "true"},
+    "ecs/template.yaml": {
+        "JobsTable": "fraud-scoring-jobs",
+        "JobsBucket": "fraud-scoring-jobs",
+        "JobsStateMachineArn": "arn:aws:states:eu-west-1:123456789012:stateMachine:fraud-scoring-score-job",
+        "JobsKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/jobs",
+        "JobsInputBucket": "transactions",
+        "JobsInputKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/transactions",
+    },
+}
 """Parameters that are off by default: checkov leaves out what their conditions leave out, and is asked once more."""
 
 
@@ -151,14 +161,15 @@ def checkov_findings(files: Sequence[str], framework: str = "cloudformation") ->
     ]
 
 
-def switched_on_findings(switches: dict[str, Sequence[str]]) -> list[Finding]:
-    """Return what checkov says of templates with all that parameters switch on."""
+def switched_on_findings(switches: dict[str, dict[str, str]]) -> list[Finding]:
+    """Return what checkov says of templates with all that parameters switch on, given their values."""
     found: list[Finding] = []
     with tempfile.TemporaryDirectory() as folder:
-        for template, names in switches.items():
+        for template, values in switches.items():
             text = (ROOT / template).read_text(encoding="utf-8")
-            for name in names:
-                text, count = re.subn(rf'(?m)^(  {name}:\n(?:    .*\n)*?    Default: )"false"$', r'\1"true"', text)
+            for name, value in values.items():
+                off = rf'(?m)^(  {name}:\n(?:    .*\n)*?    Default: )"(?:false)?"$'
+                text, count = re.subn(off, rf'\1"{value}"', text)
                 if count != 1:
                     raise CheckError(f"{template} has no parameter {name} that is off by default")
             copy = Path(folder) / Path(template).name

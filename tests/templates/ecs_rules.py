@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from core.jobs.aws.store import INDEX
+from core.settings import Settings
 from ecs.server import Server
 from tests.templates.cloudformation import Template, alternatives, items_of, resources_of, watched_metrics
 
@@ -15,6 +18,8 @@ Rule = Callable[[Template], Iterator[str]]
 SECRET_NAME = re.compile(r"SECRET|KEY|TOKEN|PASSWORD")
 LONGEST_REQUEST_S = 20
 """A batch's deadline: the slowest that a request in flight may be."""
+JOBS = ("JobsTable", "JobsBucket", "JobsStateMachineArn", "JobsKmsKeyArn")
+"""Parameters that are given together, or not at all."""
 
 
 def _server_config() -> Any:
@@ -41,6 +46,9 @@ def _statements(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
         for policy in items_of(role["Properties"].get("Policies", [])):
             for statement in items_of(policy["PolicyDocument"]["Statement"]):
                 yield name, statement
+    for name, policy in resources_of(template, "AWS::IAM::RolePolicy").items():
+        for statement in items_of(policy["Properties"]["PolicyDocument"]["Statement"]):
+            yield name, statement
 
 
 # --- Container
@@ -107,6 +115,21 @@ def image_is_named_by_digest(template: Template) -> Iterator[str]:
     pattern = template["Parameters"]["ImageUri"].get("AllowedPattern", ".*")
     if re.fullmatch(pattern, "registry.example.com/fraud-scoring:latest"):
         yield "the image can be named by a tag"
+
+
+def _environment(template: Template) -> dict[str, Any]:
+    return {variable["Name"]: variable["Value"] for variable in items_of(_container(template)["Environment"])}
+
+
+def environment_is_settings(template: Template) -> Iterator[str]:
+    for name in _environment(template).keys() - {name.upper() for name in Settings.model_fields}:
+        yield f"{name} is no setting"
+
+
+def forwarded_addresses_are_believed_of_the_balancer_only(template: Template) -> Iterator[str]:
+    believed = _environment(template).get("TRUSTED_PROXIES")
+    if believed != {"Fn::If": ["HasLoadBalancer", {"Ref": "VpcCidr"}, ""]}:
+        yield f"X-Forwarded-For is believed of {believed}"
 
 
 # --- Time-outs: each must end before the next
@@ -280,6 +303,93 @@ def service_itself_may_invoke_one_endpoint(template: Template) -> Iterator[str]:
             yield f"{role} may {statement['Action']} on {resource}"
 
 
+# --- Jobs
+
+
+def _holds(condition: Any, given: Mapping[str, str]) -> Any:
+    """Return what a condition, or an assertion of a rule, comes to."""
+    if not isinstance(condition, dict):
+        return condition
+    [(function, value)] = condition.items()
+    if function == "Ref":
+        return given[value]
+    values = [_holds(each, given) for each in value]
+    return {
+        "Fn::Equals": lambda: values[0] == values[1],
+        "Fn::Not": lambda: not values[0],
+        "Fn::And": lambda: all(values),
+        "Fn::Or": lambda: any(values),
+    }[function]()
+
+
+def jobs_are_named_wholly_or_not_at_all(template: Template) -> Iterator[str]:
+    for name in JOBS:
+        if template["Parameters"][name]["Default"] != "":
+            yield f"{name} comes without being asked for"
+    asserted = [each["Assert"] for rule in template.get("Rules", {}).values() for each in rule["Assertions"]]
+    for values in itertools.product(("", "given"), repeat=len(JOBS)):
+        given = dict(zip(JOBS, values, strict=True))
+        if all(_holds(each, given) for each in asserted) != (len(set(values)) == 1):
+            yield f"{values} of {JOBS} are taken or refused wrongly"
+        if _holds(template["Conditions"]["HasJobs"], given) != all(values):
+            yield f"{values} of {JOBS} are jobs, or should be"
+
+
+def jobs_are_run_by_the_machine_that_is_named(template: Template) -> Iterator[str]:
+    wanted = {
+        "JOBS_ENGINE": {"Fn::If": ["HasJobs", "aws", "none"]},
+        "JOBS_TABLE": {"Ref": "JobsTable"},
+        "JOBS_BUCKET": {"Ref": "JobsBucket"},
+        "JOBS_STATE_MACHINE_ARN": {"Ref": "JobsStateMachineArn"},
+    }
+    found = {name: value for name, value in _environment(template).items() if name.startswith("JOBS_")}
+    if found != wanted:
+        yield f"the settings of jobs are {found}"
+
+
+_HERE = "${AWS::Region}:${AWS::AccountId}"
+_RECORDS = "arn:${AWS::Partition}:dynamodb:" + _HERE + ":table/${JobsTable}"
+_EXECUTION = {"Fn::Join": [":execution:", {"Fn::Split": [":stateMachine:", {"Ref": "JobsStateMachineArn"}]}]}
+JOB_RIGHTS: dict[str, list[Any]] = {
+    **{
+        f"dynamodb:{operation}": [{"Fn::Sub": _RECORDS}, {"Fn::Sub": f"{_RECORDS}/index/{INDEX}"}]
+        for operation in ("GetItem", "PutItem", "UpdateItem", "Query")
+    },
+    "s3:PutObject": [{"Fn::Sub": "arn:${AWS::Partition}:s3:::${JobsBucket}/uploads/*"}],
+    "s3:GetObject": [{"Fn::Sub": "arn:${AWS::Partition}:s3:::${JobsInputBucket}/*"}],
+    "states:StartExecution": [{"Ref": "JobsStateMachineArn"}],
+    "states:StopExecution": [{"Fn::Sub": ["${Execution}:*", {"Execution": _EXECUTION}]}],
+    "kms:Decrypt": [{"Ref": "JobsKmsKeyArn"}, {"Ref": "JobsInputKmsKeyArn"}],
+    "kms:GenerateDataKey": [{"Ref": "JobsKmsKeyArn"}],
+}
+"""What the engine in AWS calls from within the API, and on what; results are read by those who own the bucket."""
+
+
+def service_itself_may_what_its_jobs_need(template: Template) -> Iterator[str]:
+    found = [
+        (action, resource)
+        for name, statement in _statements(template)
+        if name == "TaskJobsPolicy"
+        for action in items_of(statement["Action"])
+        for resource in items_of(statement["Resource"])
+    ]
+    for action, resource in found:
+        if resource not in JOB_RIGHTS.get(action, []):
+            yield f"the service may {action} on {resource}"
+    for action, resources in JOB_RIGHTS.items():
+        for resource in resources:
+            if (action, resource) not in found:
+                yield f"the service may not {action} on {resource}"
+
+
+def rights_are_added_to_the_task_role_for_jobs_only(template: Template) -> Iterator[str]:
+    for name, policy in resources_of(template, "AWS::IAM::RolePolicy").items():
+        if name != "TaskJobsPolicy" or policy["Properties"]["RoleName"] != {"Ref": "TaskRole"}:
+            yield f"{name} adds rights to a role"
+        if policy.get("Condition") != "HasJobs":
+            yield f"{name} is there without jobs"
+
+
 # --- Operation
 
 
@@ -325,6 +435,8 @@ RULES: dict[str, Rule] = {
         container_limits_open_files,
         container_has_a_health_check,
         container_logs_to_the_log_group,
+        environment_is_settings,
+        forwarded_addresses_are_believed_of_the_balancer_only,
         image_is_named_by_digest,
         a_stop_leaves_time_to_finish,
         balancer_closes_idle_connections_first,
@@ -340,6 +452,10 @@ RULES: dict[str, Rule] = {
         roles_may_what_they_need,
         roles_are_two_and_for_tasks_of_this_account,
         service_itself_may_invoke_one_endpoint,
+        jobs_are_named_wholly_or_not_at_all,
+        jobs_are_run_by_the_machine_that_is_named,
+        service_itself_may_what_its_jobs_need,
+        rights_are_added_to_the_task_role_for_jobs_only,
         logs_are_kept_and_encrypted,
         alarms_reach_somebody,
         alarms_watch_what_matters,

@@ -101,6 +101,14 @@ def onnx_runtime_sends_nothing_home(stages: Stages) -> Iterator[str]:
         yield "telemetry is on"
 
 
+def botocore_keeps_the_models_of_services_that_are_called(stages: Stages) -> Iterator[str]:
+    kept = [rest for rest in named(stages[1], "ARG") if rest.startswith("AWS_SERVICES=")]
+    services = set(" ".join(kept).partition("=")[2].strip('"').split())
+    code = "".join(path.read_text() for path in sorted((ROOT / "src" / "core").rglob("*.py")))
+    for service in sorted(set(re.findall(r'client\(\s*"([a-z0-9-]+)"', code)) - services):
+        yield f"there is no client of {service}"
+
+
 RULES = (
     base_can_be_pinned,
     packages_are_pinned_by_hash,
@@ -110,6 +118,7 @@ RULES = (
     nothing_is_fetched_but_packages,
     builds_without_buildkit,
     onnx_runtime_sends_nothing_home,
+    botocore_keeps_the_models_of_services_that_are_called,
 )
 SEEDED: dict[Callable[[Stages], Iterator[str]], tuple[str, str]] = {
     base_can_be_pinned: ("FROM ${BASE} AS app", "FROM python:latest AS app"),
@@ -119,6 +128,7 @@ SEEDED: dict[Callable[[Stages], Iterator[str]], tuple[str, str]] = {
     processes_are_started_without_a_shell: ('CMD ["env", ', 'CMD ["sh", '),
     nothing_is_fetched_but_packages: ("EXPOSE 8000", "RUN curl -sL https://example.com/install | sh"),
     builds_without_buildkit: ("COPY src src", "COPY --chmod=644 src src"),
+    botocore_keeps_the_models_of_services_that_are_called: (" stepfunctions", ""),
     onnx_runtime_sends_nothing_home: ("ORT_DISABLE_TELEMETRY=1", "ORT_DISABLE_TELEMETRY=0"),
 }  # fmt: skip
 

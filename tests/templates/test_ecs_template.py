@@ -8,8 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
+from moto import mock_aws
 
 from tests.repository import ROOT
 from tests.templates.cloudformation import LONGEST_INLINE_TEMPLATE, Template, items_of, load_template
@@ -69,6 +71,18 @@ def add_statement(template: Template, role: str, action: str, resource: Any) -> 
     policies[0]["PolicyDocument"]["Statement"].append({"Effect": "Allow", "Action": action, "Resource": resource})
 
 
+def jobs_statement(template: Template, sid: str) -> dict[str, Any]:
+    statements = items_of(properties(template, "TaskJobsPolicy")["PolicyDocument"]["Statement"])
+    found: dict[str, Any]
+    [found] = [statement for statement in statements if statement["Sid"] == sid]
+    return found
+
+
+def set_variable(template: Template, name: str, value: Any) -> None:
+    [variable] = [each for each in container(template)["Environment"] if each["Name"] == name]
+    variable["Value"] = value
+
+
 def open_task(template: Template) -> None:
     template["Resources"]["TaskIngressFromClients"].pop("Condition")
 
@@ -115,6 +129,18 @@ SEEDED: dict[str, tuple[str, Callable[[Template], Any]]] = {
     "no limit of files": ("container_limits_open_files", lambda t: container(t).pop("Ulimits")),
     "no health check": ("container_has_a_health_check", lambda t: container(t).pop("HealthCheck")),
     "no log": ("container_logs_to_the_log_group", lambda t: container(t).pop("LogConfiguration")),
+    "variable that nobody reads": (
+        "environment_is_settings",
+        lambda t: container(t)["Environment"].append({"Name": "JOB_TABLE", "Value": ""}),
+    ),
+    "everybody's word for a client's address": (
+        "forwarded_addresses_are_believed_of_the_balancer_only",
+        lambda t: set_variable(t, "TRUSTED_PROXIES", "0.0.0.0/0"),
+    ),
+    "neighbours believed without a load balancer": (
+        "forwarded_addresses_are_believed_of_the_balancer_only",
+        lambda t: set_variable(t, "TRUSTED_PROXIES", {"Ref": "VpcCidr"}),
+    ),
     "image by tag": (
         "image_is_named_by_digest",
         lambda t: t["Parameters"]["ImageUri"].update(AllowedPattern=".*"),
@@ -200,6 +226,55 @@ SEEDED: dict[str, tuple[str, Callable[[Template], Any]]] = {
         "service_itself_may_invoke_one_endpoint",
         lambda t: add_statement(t, "TaskRole", "sagemaker:InvokeEndpoint", "arn:aws:sagemaker:*:*:endpoint/*"),
     ),
+    "half of the jobs' names": ("jobs_are_named_wholly_or_not_at_all", lambda t: t.pop("Rules")),
+    "jobs by a table alone": (
+        "jobs_are_named_wholly_or_not_at_all",
+        lambda t: t["Conditions"].update(HasJobs={"Fn::Not": [{"Fn::Equals": [{"Ref": "JobsTable"}, ""]}]}),
+    ),
+    "jobs by default": (
+        "jobs_are_named_wholly_or_not_at_all",
+        lambda t: t["Parameters"]["JobsBucket"].update(Default="fraud-jobs"),
+    ),
+    "jobs on the task's own disk": (
+        "jobs_are_run_by_the_machine_that_is_named",
+        lambda t: set_variable(t, "JOBS_ENGINE", "local"),
+    ),
+    "table of others": (
+        "jobs_are_run_by_the_machine_that_is_named",
+        lambda t: set_variable(t, "JOBS_TABLE", "jobs"),
+    ),
+    "uploads anywhere in the bucket": (
+        "service_itself_may_what_its_jobs_need",
+        lambda t: jobs_statement(t, "SignUploads").update(
+            Resource={"Fn::Sub": "arn:${AWS::Partition}:s3:::${JobsBucket}/*"}
+        ),
+    ),
+    "executions of any machine": (
+        "service_itself_may_what_its_jobs_need",
+        lambda t: jobs_statement(t, "CancelJobs").update(
+            Resource={"Fn::Sub": "arn:${AWS::Partition}:states:${AWS::Region}:${AWS::AccountId}:execution:*"}
+        ),
+    ),
+    "records that can be deleted": (
+        "service_itself_may_what_its_jobs_need",
+        lambda t: jobs_statement(t, "KeepRecords")["Action"].append("dynamodb:DeleteItem"),
+    ),
+    "jobs that cannot be listed": (
+        "service_itself_may_what_its_jobs_need",
+        lambda t: jobs_statement(t, "KeepRecords")["Resource"].pop(),
+    ),
+    "uploads that cannot be encrypted": (
+        "service_itself_may_what_its_jobs_need",
+        lambda t: jobs_statement(t, "UseTheKey").update(Action="kms:Decrypt"),
+    ),
+    "jobs' rights without jobs": (
+        "rights_are_added_to_the_task_role_for_jobs_only",
+        lambda t: t["Resources"]["TaskJobsPolicy"].pop("Condition"),
+    ),
+    "jobs' rights for what starts the tasks": (
+        "rights_are_added_to_the_task_role_for_jobs_only",
+        lambda t: properties(t, "TaskJobsPolicy").update(RoleName={"Ref": "ExecutionRole"}),
+    ),
     "no retention": ("logs_are_kept_and_encrypted", lambda t: properties(t, "LogGroup").pop("RetentionInDays")),
     "alarms in the clear": ("alarms_reach_somebody", lambda t: properties(t, "AlarmTopic").pop("KmsMasterKeyId")),
     "key that CloudWatch may not use": (
@@ -245,11 +320,12 @@ def test_task_definition_for_registering_by_hand_has_the_same_container(template
 PLACEHOLDERS = {
     "ImageUri": "<IMAGE_BY_DIGEST>",
     "ApiKeysSecretArn": "<API_KEYS_SECRET_ARN>",
+    "VpcCidr": "<VPC_CIDR>",
     "LogGroup": "<LOG_GROUP>",
     "AWS::Region": "<REGION>",
     "AWS::StackName": "fraud-scoring",
 }
-CONDITIONS = {"MakesSecret": False, "HasLoadBalancer": True}
+CONDITIONS = {"MakesSecret": False, "HasLoadBalancer": True, "HasJobs": False}
 
 
 def resolve(value: Any, template: Template) -> Any:
@@ -291,3 +367,55 @@ def test_image_has_what_the_template_calls() -> None:
     dockerfile = (ROOT / "ecs" / "Dockerfile").read_text()
     assert 'CMD ["python", "-IS", "/app/ecs/healthcheck.py"]' in dockerfile
     assert Path(ROOT / "ecs" / "healthcheck.py").is_file()
+
+
+MACHINE = "arn:aws:states:eu-west-1:123456789012:stateMachine:fraud-scoring-score-job"
+KEY = "arn:aws:kms:eu-west-1:123456789012:key/jobs"
+GIVEN = {
+    "JobsTable": "jobs",
+    "JobsBucket": "fraud-jobs",
+    "JobsStateMachineArn": MACHINE,
+    "JobsKmsKeyArn": KEY,
+    "JobsInputBucket": "transactions",
+    "JobsInputKmsKeyArn": f"{KEY}-of-inputs",
+}
+
+
+def jobs_resources(template: Template, given: dict[str, str]) -> dict[str, list[str]]:
+    """Return what CloudFormation makes of the task's rights for jobs: what a statement is for -> its resources."""
+    roles = {name: template["Resources"][name] for name in ("TaskRole", "TaskJobsPolicy")}
+    # What moto knows of the two types of inline policies.
+    roles["TaskJobsPolicy"] = {
+        **roles["TaskJobsPolicy"],
+        "Type": "AWS::IAM::Policy",
+        "Properties": {**roles["TaskJobsPolicy"]["Properties"], "Roles": [{"Ref": "TaskRole"}]},
+    }
+    body = {"Parameters": template["Parameters"], "Conditions": template["Conditions"], "Resources": roles}
+    parameters = [{"ParameterKey": name, "ParameterValue": value} for name, value in given.items()]
+    login = {"region_name": "eu-west-1", "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    with mock_aws():
+        stacks, iam = boto3.client("cloudformation", **login), boto3.client("iam", **login)
+        stacks.create_stack(StackName="ecs", TemplateBody=json.dumps(body), Parameters=parameters)
+        role = stacks.describe_stack_resource(StackName="ecs", LogicalResourceId="TaskRole")["StackResourceDetail"]
+        names = iam.list_role_policies(RoleName=role["PhysicalResourceId"])["PolicyNames"]
+        policies = [iam.get_role_policy(RoleName=role["PhysicalResourceId"], PolicyName=name) for name in names]
+    statements = [each for policy in policies for each in policy["PolicyDocument"]["Statement"]]
+    return {each["Sid"]: items_of(each["Resource"]) for each in statements}
+
+
+def test_rights_name_the_jobs_of_one_stack(template: Template) -> None:
+    table = "arn:aws:dynamodb:eu-west-1:123456789012:table/jobs"
+    assert jobs_resources(template, GIVEN) == {
+        "KeepRecords": [table, f"{table}/index/by_creation"],
+        "SignUploads": ["arn:aws:s3:::fraud-jobs/uploads/*"],
+        "StartJobs": [MACHINE],
+        # As the engine names the execution of a job.
+        "CancelJobs": [MACHINE.replace(":stateMachine:", ":execution:") + ":*"],
+        "UseTheKey": [KEY],
+        "FindInputs": ["arn:aws:s3:::transactions/*"],
+        "DecryptInputs": [f"{KEY}-of-inputs"],
+    }
+
+
+def test_there_are_no_rights_without_being_asked_for(template: Template) -> None:
+    assert jobs_resources(template, {}) == {}
