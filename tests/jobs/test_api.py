@@ -232,14 +232,18 @@ def test_repeated_request_gets_its_first_reply_until_a_day_is_over(place: Place)
     client = client_of(place)
     first = post(client, FILE, "night-1")
     wait_for(client, first.json()["status_url"], "completed")
+    (place.folder / "inputs" / "march" / "rows.csv").unlink()
 
     again, other = post(client, FILE, "night-1"), post(client, {**FILE, "carry": []}, "night-1")
+    gone = post(client, FILE, "night-2")
+    put_input(place)
     anothers = post(as_other(client), FILE, "night-1")
     place.now = 24 * 3600 + 1
     next_day = post(client, FILE, "night-1")
 
     assert (again.status_code, again.content) == (202, first.content)
     assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert (gone.status_code, gone.json()["errors"][0]["code"]) == (422, "input_missing")
     assert anothers.json()["job_id"] != first.json()["job_id"]
     assert next_day.status_code == 202
     assert next_day.json()["job_id"] != first.json()["job_id"]

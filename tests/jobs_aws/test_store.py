@@ -142,12 +142,15 @@ def test_key_with_another_request_is_refused(store: JobStore) -> None:
 
     with pytest.raises(IdempotencyKeyReusedError):
         store.create(job_of(), "key", "other")
+    with pytest.raises(IdempotencyKeyReusedError):
+        store.created("one", "key", "other")
 
 
 def test_key_is_each_owners_own(store: JobStore) -> None:
     mine, other = job_of("one"), job_of("two")
 
     assert store.create(mine, "key", "digest").id == mine.id
+    assert store.created("two", "key", "digest") is None
     assert store.create(other, "key", "other digest").id == other.id
 
 
@@ -156,8 +159,10 @@ def test_key_is_new_again_after_a_day(store: JobStore, monkeypatch: pytest.Monke
     now = time.time()
     monkeypatch.setattr(time, "time", lambda: now + IDEMPOTENCY_WINDOW_S - 1)
     assert store.create(job_of(), "key", "digest").id == first.id
+    assert store.created("one", "key", "digest") == first
     monkeypatch.setattr(time, "time", lambda: now + IDEMPOTENCY_WINDOW_S + 1)
 
+    assert store.created("one", "key", "digest") is None
     second = store.create(job_of(), "key", "other digest")
 
     assert second.id != first.id

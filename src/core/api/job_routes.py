@@ -126,10 +126,18 @@ class JobRoutes:
         return _reply(_describe(job, request))
 
     def _create(self, asked: JobRequest, owner: str, key: str) -> tuple[Job, UploadTarget | None]:
+        digest = hashlib.sha256(asked.model_dump_json().encode()).hexdigest()
+        # The key first: what the job was created from may be gone since, and the reply is still that of the first time.
+        job = self._store.created(owner, key, digest) or self._store.create(self._new(asked, owner), key, digest)
+        if job.state == "queued":
+            self._engine.start(job)
+        return job, self._engine.upload_target(job) if asked.input == UPLOAD else None
+
+    def _new(self, asked: JobRequest, owner: str) -> Job:
         if asked.reasons and not self._explains:
             raise no_reasons_here(("body", REASONS))
         job_id = new_job_id()
-        job = new_job(
+        return new_job(
             asked,
             self._engine.locate(asked, job_id),
             job_id=job_id,
@@ -137,10 +145,6 @@ class JobRoutes:
             bundle_sha256=self._bundle.digest,
             model_version=self._bundle.version,
         )
-        job = self._store.create(job, key, hashlib.sha256(asked.model_dump_json().encode()).hexdigest())
-        if job.state == "queued":
-            self._engine.start(job)
-        return job, self._engine.upload_target(job) if asked.input == UPLOAD else None
 
     def _find(self, request: Request) -> Job:
         owner = context_of(request.scope).key_id

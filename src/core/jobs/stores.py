@@ -36,6 +36,16 @@ class JobStore(Protocol):
         """
         ...
 
+    def created(self, owner: str, idempotency_key: str, request_digest: str) -> Job | None:
+        """Return the job for which `owner` used the key within 24 h, as it is; None if there is none.
+
+        Raises
+        ------
+        IdempotencyKeyReusedError
+            The key was used with another request.
+        """
+        ...
+
     def get(self, owner: str, job_id: str) -> Job:
         """Return a job.
 

@@ -51,15 +51,22 @@ class DynamoStore:
         self._table = table
 
     @aws_border
+    def created(self, owner: str, idempotency_key: str, request_digest: str) -> Job | None:
+        return self._created(owner, _claim_of(owner, idempotency_key), request_digest)
+
+    @aws_border
     def create(self, job: Job, idempotency_key: str, request_digest: str) -> Job:
-        key = _key_of(job.owner, f"key#{hashlib.sha256(idempotency_key.encode()).hexdigest()}")
+        key = _claim_of(job.owner, idempotency_key)
         for attempt in range(_ATTEMPTS):
             try:
                 self._client.transact_write_items(TransactItems=self._writes(job, key, request_digest))
             except self._client.exceptions.TransactionCanceledException as error:
                 reasons = {reason.get("Code") for reason in error.response.get("CancellationReasons", [])}
                 if "ConditionalCheckFailed" in reasons:
-                    return self._created_before(job.owner, key, request_digest)
+                    known = self._created(job.owner, key, request_digest)
+                    if known is not None:
+                        return known
+                    break
                 # Another transaction with the same key is under way.
                 time.sleep(random.uniform(0, 0.05 * 2**attempt))  # noqa: S311 - spreads retries, hides nothing
             else:
@@ -98,10 +105,11 @@ class DynamoStore:
         put: dict[str, Any] = {"TableName": self._table, "Item": item, "ConditionExpression": condition}
         return {"Put": put if values is None else {**put, "ExpressionAttributeValues": values}}
 
-    def _created_before(self, owner: str, key: Item, request_digest: str) -> Job:
+    def _created(self, owner: str, key: Item, request_digest: str) -> Job | None:
         claim = self._item(key)
-        if claim is None:
-            raise IdempotencyInProgressError("A request with this Idempotency-Key is under way.")
+        # What has expired may be there for days.
+        if claim is None or float(claim["claimed"]["N"]) <= time.time() - IDEMPOTENCY_WINDOW_S:
+            return None
         if claim["request_digest"]["S"] != request_digest:
             raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
         return self.get(owner, claim["job_id"]["S"])
@@ -170,6 +178,10 @@ class DynamoStore:
 
 def _key_of(owner: str, sort: str) -> Item:
     return {"pk": {"S": f"owner#{owner}"}, "sk": {"S": sort}}
+
+
+def _claim_of(owner: str, idempotency_key: str) -> Item:
+    return _key_of(owner, f"key#{hashlib.sha256(idempotency_key.encode()).hexdigest()}")
 
 
 def _to_item(job: Job, *names: str) -> Item:

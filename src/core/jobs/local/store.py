@@ -44,24 +44,22 @@ class SqliteJobStore:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
 
+    def created(self, owner: str, idempotency_key: str, request_digest: str) -> Job | None:
+        with self._open() as connection:
+            return _created(connection, owner, idempotency_key, request_digest, self._now())
+
     def create(self, job: Job, idempotency_key: str, request_digest: str) -> Job:
         with self._writing() as connection:
             now = self._now()
             connection.execute("DELETE FROM idempotency WHERE created <= ?", (now - IDEMPOTENCY_WINDOW_S,))
-            known = connection.execute(
-                "SELECT request_digest, document FROM idempotency JOIN job ON job.id = job_id"
-                " WHERE idempotency.owner = ? AND key = ?",
-                (job.owner, idempotency_key),
-            ).fetchone()
+            known = _created(connection, job.owner, idempotency_key, request_digest, now)
             if known is None:
                 row = (job.id, job.owner, job.state, job.model_dump_json())
                 connection.execute("INSERT INTO job (id, owner, state, document) VALUES (?, ?, ?, ?)", row)
                 key = (job.owner, idempotency_key, request_digest, job.id, now)
                 connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?)", key)
                 return job
-        if known[0] != request_digest:
-            raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
-        return Job.model_validate_json(known[1])
+        return known
 
     def get(self, owner: str, job_id: str) -> Job:
         with self._open() as connection:
@@ -127,6 +125,21 @@ class SqliteJobStore:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+
+def _created(
+    connection: sqlite3.Connection, owner: str, idempotency_key: str, request_digest: str, now: float
+) -> Job | None:
+    known = connection.execute(
+        "SELECT request_digest, document FROM idempotency JOIN job ON job.id = job_id"
+        " WHERE idempotency.owner = ? AND key = ? AND created > ?",
+        (owner, idempotency_key, now - IDEMPOTENCY_WINDOW_S),
+    ).fetchone()
+    if known is None:
+        return None
+    if known[0] != request_digest:
+        raise IdempotencyKeyReusedError("The Idempotency-Key came before, with another request.")
+    return Job.model_validate_json(known[1])
 
 
 def _find(connection: sqlite3.Connection, owner: str, job_id: str) -> Job:
