@@ -55,6 +55,13 @@ class Load:
     def percentile(self, share: float) -> float:
         return self.seconds()[min(int(share * len(self.outcomes)), len(self.outcomes) - 1)]
 
+    def __str__(self) -> str:
+        seconds = self.seconds()
+        return (
+            f"{len(self)} requests: {dict(self.codes())}; from {seconds[0]:.3f} s, p99 {self.percentile(0.99):.3f} s, "
+            f"to {seconds[-1]:.3f} s"
+        )
+
     def check_contract(self) -> None:
         """Every failure is a problem document that holds no score; every 503 says when to come back."""
         for each in self.outcomes:

@@ -43,6 +43,7 @@ def meet(runtime: Runtime, make_scorer: MakeScorer, creditcard: Bundle) -> Calla
         runtime.forget()
         runtime.script = faults.always(fault)
         load = load_of(creditcard, scorer or make_scorer(), n_requests)
+        print(f"\n{load}; {runtime.hits} calls")
         load.check_contract()
         return load
 
@@ -114,6 +115,7 @@ def test_endpoint_that_was_not_ready_is_used_as_soon_as_it_is(
         load.check_contract()
         time.sleep(0.05)
 
+    print(f"\nscores {time.monotonic() - recovery:.2f} s after its recovery")
     assert -0.2 <= time.monotonic() - recovery <= 6
     assert load_of(creditcard, scorer, CALLERS).codes() == {"ok": CALLERS}
 
@@ -277,6 +279,7 @@ def test_one_retry_within_its_budget_hides_faults_that_pass(
 
     load = load_of(creditcard, make_scorer(coalesce=coalesce), n_requests)
 
+    print(f"\n{load}; {runtime.hits} calls")
     load.check_contract()
     # A shared call that fails twice fails all of its rows: few calls make for a wide spread.
     assert load.codes()["ok"] >= (0.98 if coalesce and n_requests < 50_000 else 0.996) * n_requests
