@@ -20,6 +20,7 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ("runtime", "embedded")
+_MIT_GRANT = "Permission is hereby granted, free of charge, to any person obtaining a copy"
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==", re.MULTILINE)
 
 # Licences by their SPDX identifiers, or as older packages spell them.
@@ -45,7 +46,13 @@ def licences_of(name: str) -> list[str]:
         return [part for part in re.split(r"\s+(?:AND|OR)\s+|[()]", expression) if part]
     classifiers = declared.get_all("Classifier") or []
     named = [each.rpartition(" :: ")[2] for each in classifiers if each.startswith("License :: ")]
-    return named or [declared.get("License") or "unknown"]
+    return named or [declared.get("License") or _licence_by_its_text(name)]
+
+
+def _licence_by_its_text(name: str) -> str:
+    """Return what the licence file says, which is all that some packages bring along."""
+    texts = [path.read_text() for path in metadata.files(name) or [] if path.name.upper().startswith("LICENSE")]
+    return "MIT" if any(_MIT_GRANT in " ".join(text.split()) for text in texts) else "unknown"
 
 
 def _normal(name: str) -> str:
