@@ -126,7 +126,7 @@ def _completed(split: Split, schema: TableSchema) -> Split:
 
 def _stand_in(known: Floats, spec: FieldSpec, *, below: bool) -> float:
     """Return the median, or a value that trees can tell from all others, if the field's range leaves room for one."""
-    lower = float(np.min(known) - max(np.std(known), 1.0))
+    lower = float(np.min(known)) - max(float(np.std(known)), 1.0)
     return lower if below and lower >= spec.minimum else float(np.median(known))
 
 
