@@ -180,6 +180,7 @@ def test_gzip_that_breaks_off_fails_after_its_last_row_and_leaves_no_result(tiny
         (["score"], 2, "FILE"),
         (["score", "missing.csv", "--out", "out"], 1, "input_missing"),
         (["score", "README.md", "--out", "out"], 1, "--format"),
+        (["score", "README.md", "--out", "out", "--carry", "shop,status"], 2, "--carry: fraud_score, decision"),
         (["score", "--help"], 0, "exit codes"),
     ],
 )

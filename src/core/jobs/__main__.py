@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import get_args
 
+from pydantic import ValidationError
+
 from core.bootstrap import build_service
 from core.bundle import Bundle
 from core.bundle_location import load_bundle_from
@@ -48,8 +50,9 @@ def _arguments() -> argparse.ArgumentParser:
     score.add_argument("file", type=Path, metavar="FILE", help=".csv, .csv.gz, .jsonl or .parquet")
     score.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the result")
     score.add_argument(
-        "--carry", metavar="COLUMNS", help="columns to carry through, separated by commas (transaction_id, if any)"
-    )
+        "--carry", type=_columns, metavar="COLUMNS",
+        help="columns to carry through, separated by commas (transaction_id, if any)",
+    )  # fmt: skip
     score.add_argument(
         "--reasons", action="store_true",
         help=f"add up to {MAX_REASONS} reasons to each row: hundreds of times as much work, "
@@ -128,10 +131,21 @@ def _plan(asked: argparse.Namespace) -> Run:
     )
 
 
+def _columns(text: str) -> tuple[str, ...]:
+    """Read the columns of `--carry`."""
+    columns = tuple(text.split(","))
+    try:
+        JobOptions(carry=columns)
+    except ValidationError as error:
+        # Through argparse: it names the option, and exits as for any other wrong usage.
+        raise argparse.ArgumentTypeError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+    return columns
+
+
 def _options(asked: argparse.Namespace, bundle: Bundle) -> JobOptions:
     if asked.reasons and bundle.manifest.explanation is None:
         raise JobFailedError(NO_REASONS, NO_BASELINE)
-    return JobOptions(reasons=asked.reasons, carry=tuple(asked.carry.split(",")) if asked.carry else None)
+    return JobOptions(reasons=asked.reasons, carry=asked.carry)
 
 
 def _finished(run: Run) -> ResultManifest | None:
