@@ -133,7 +133,8 @@ class TestServing:
             wait_until_healthy(container)
 
     def test_starts_with_the_settings_of_the_task_definition(self) -> None:
-        task = json.loads((ROOT / "ecs" / "task-def.json").read_text().replace("<REGION>", "eu-west-1"))
+        text = (ROOT / "ecs" / "task-def.json").read_text()
+        task = json.loads(text.replace("<REGION>", "eu-west-1").replace("<VPC_CIDR>", "10.0.0.0/16"))
         settings = {each["name"]: each["value"] for each in task["containerDefinitions"][0]["environment"]}
         with serving(*HARDENED, API_KEY=KEY, **settings) as container:
             assert Socket(container.port).send(post("/predict", "predict_fraud.json")).status == 200

@@ -157,6 +157,7 @@ def test_task_definition_can_be_registered_by_hand(aws: Aws, secret: str, tmp_pa
         "API_KEYS_SECRET_ARN": secret,
         "LOG_GROUP": "/fraud-scoring/api",
         "REGION": REGION,
+        "VPC_CIDR": "10.0.0.0/16",
     }.items():
         filled = filled.replace(f"<{placeholder}>", value)
     path = tmp_path / "task-def.json"

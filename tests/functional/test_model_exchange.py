@@ -149,6 +149,7 @@ def test_exchange_needs_the_admin_scope(server: ServerProcess) -> None:
     assert (reply.status, reply.header("allow")) == (405, "POST")
 
 
+@pytest.mark.timed
 def test_hangup_exchanges_the_model_too(server: ServerProcess, switch: Switch) -> None:
     for name, expected in (("tiny-2.0", "tiny-2.0"), ("damaged", "tiny-2.0"), ("tiny-1.0", "tiny-1.0")):
         switch.point_at(name)

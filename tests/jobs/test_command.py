@@ -115,7 +115,7 @@ def wait_for(path: Path, pattern: str) -> None:
 
 def test_ctrl_c_stops_it_with_its_own_exit_code_and_it_goes_on(tiny_path: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in.csv", tmp_path / "out"
-    source.write_bytes(encode(table(40_000), "csv"))
+    source.write_bytes(encode(table(120_000), "csv"))
     process = start(tiny_path, source, out)
     wait_for(out, ".partial/part-*.csv")
 
@@ -124,7 +124,7 @@ def test_ctrl_c_stops_it_with_its_own_exit_code_and_it_goes_on(tiny_path: Path, 
     assert process.wait(20) == 130
     assert not list(out.glob("*"))[1:], "beside .partial there is nothing to be taken for a result"
     assert score(tiny_path, source, out).returncode == 0
-    assert [row["transaction_id"] for row in result_of(out)[1]] == [f"t-{index}" for index in range(40_000)]
+    assert [row["transaction_id"] for row in result_of(out)[1]] == [f"t-{index}" for index in range(120_000)]
 
 
 def test_input_changed_between_two_attempts_fails(tiny_path: Path, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import gzip
 import hashlib
 import json
+import urllib.request
 
 import numpy as np
 import pandas as pd
@@ -122,6 +123,8 @@ def test_open_data_openml_that_cannot_be_reached_is_one_clear_error(tmp_path, mo
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # An opener that an earlier request left behind would not ask for the proxy.
+    monkeypatch.setattr(urllib.request, "_opener", None)
 
     with pytest.raises(DataError, match=r"openml:1597: OpenML cannot be reached \(.*refused.*download the file"):
         open_data("openml:1597", None)
