@@ -12,6 +12,7 @@ from tests.app_under_test import (
     MAX_BATCH_BODY_BYTES,
     MAX_BATCH_ITEMS,
     MAX_BODY_BYTES,
+    MAX_EXPLAINED_ITEMS,
     MORE_KEYS,
     settings_of_tests,
 )
@@ -35,6 +36,7 @@ def here() -> Iterator[Transport]:
 def container(image: str) -> Iterator[Transport]:
     limits = {
         "AUTH_FAILURES_PER_MINUTE": "0",
+        "MAX_EXPLAINED_ITEMS": str(MAX_EXPLAINED_ITEMS),
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),

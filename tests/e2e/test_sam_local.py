@@ -12,7 +12,14 @@ import pytest
 from core.bootstrap import build_app
 from scripts.lambda_events import EVENTS, KEY, lambda_events
 from tests.app_under_test import KEY as TEST_KEY
-from tests.app_under_test import MAX_BATCH_BODY_BYTES, MAX_BATCH_ITEMS, MAX_BODY_BYTES, MORE_KEYS, settings_of_tests
+from tests.app_under_test import (
+    MAX_BATCH_BODY_BYTES,
+    MAX_BATCH_ITEMS,
+    MAX_BODY_BYTES,
+    MAX_EXPLAINED_ITEMS,
+    MORE_KEYS,
+    settings_of_tests,
+)
 from tests.contract.exchange import Reply, Request
 from tests.contract.table import TABLE
 from tests.contract.transports import InProcess, Transport
@@ -38,6 +45,7 @@ def started(built: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tr
         "API_KEYS_SECRET_ARN": "",
         "LOG_LEVEL": "ERROR",
         "AUTH_FAILURES_PER_MINUTE": "0",
+        "MAX_EXPLAINED_ITEMS": str(MAX_EXPLAINED_ITEMS),
         "MAX_BATCH_ITEMS": str(MAX_BATCH_ITEMS),
         "MAX_BODY_BYTES": str(MAX_BODY_BYTES),
         "MAX_BATCH_BODY_BYTES": str(MAX_BATCH_BODY_BYTES),
