@@ -9,6 +9,7 @@ from __future__ import annotations
 from core.bootstrap import build_app
 from core.settings import load_settings
 from handlers.lambda_api import LambdaApi
+from handlers.on_demand import handler_on_demand
 
 
 def build_handler() -> LambdaApi:
@@ -22,9 +23,4 @@ def build_handler() -> LambdaApi:
     return LambdaApi(build_app(load_settings(env_file=None)))
 
 
-def __getattr__(name: str) -> LambdaApi:
-    """Build `handler` when it is first looked up."""
-    if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = build_handler()
-    return handler
+__getattr__ = handler_on_demand(__name__, build_handler)

@@ -8,6 +8,7 @@ from typing import Any
 from core.job_steps import build_settler
 from core.metrics import Metrics
 from core.settings import load_settings
+from handlers.on_demand import handler_on_demand
 
 Handler = Callable[[dict[str, Any], object], None]
 
@@ -32,9 +33,4 @@ def build_handler() -> Handler:
     return handle
 
 
-def __getattr__(name: str) -> Handler:
-    """Build `handler` when it is first looked up."""
-    if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = build_handler()
-    return handler
+__getattr__ = handler_on_demand(__name__, build_handler)

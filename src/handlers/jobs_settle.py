@@ -9,6 +9,7 @@ from core.job_steps import build_settler
 from core.jobs.aws.settle import Settled
 from core.metrics import Metrics
 from core.settings import load_settings
+from handlers.on_demand import handler_on_demand
 
 Handler = Callable[[dict[str, Any], object], Settled]
 
@@ -35,9 +36,4 @@ def build_handler() -> Handler:
     return handle
 
 
-def __getattr__(name: str) -> Handler:
-    """Build `handler` when it is first looked up."""
-    if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = build_handler()
-    return handler
+__getattr__ = handler_on_demand(__name__, build_handler)

@@ -11,6 +11,7 @@ from aws_lambda_powertools.utilities.batch.types import PartialItemFailureRespon
 
 from core.job_steps import build_uploads
 from core.settings import load_settings
+from handlers.on_demand import handler_on_demand
 
 Handler = Callable[[dict[str, Any], Any], PartialItemFailureResponse]
 
@@ -35,9 +36,4 @@ def build_handler() -> Handler:
     return handle
 
 
-def __getattr__(name: str) -> Handler:
-    """Build `handler` when it is first looked up."""
-    if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = build_handler()
-    return handler
+__getattr__ = handler_on_demand(__name__, build_handler)

@@ -8,6 +8,7 @@ from core.job_steps import build_worker
 from core.jobs.aws.batches import Batch
 from core.jobs.aws.worker import Worker
 from core.settings import load_settings
+from handlers.on_demand import handler_on_demand
 
 
 class JobsWorker:
@@ -35,9 +36,4 @@ def build_handler() -> JobsWorker:
     return JobsWorker(build_worker(load_settings(env_file=None)))
 
 
-def __getattr__(name: str) -> JobsWorker:
-    """Build `handler` when it is first looked up."""
-    if name != "handler":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()["handler"] = handler = build_handler()
-    return handler
+__getattr__ = handler_on_demand(__name__, build_handler)

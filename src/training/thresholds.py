@@ -108,11 +108,6 @@ def mean_cost(scored: Scored, thresholds: Thresholds | None, costs: CostModel, l
     return float(scored.weights @ cost / scored.weights.sum())
 
 
-def operating_point(scored: Scored, threshold: float) -> OperatingPoint:
-    """Describe what flagging everything at or above `threshold` would do."""
-    return point_of(scored, scored.scores >= threshold, threshold)
-
-
 def point_of(scored: Scored, flagged: Flags, threshold: float | None = None) -> OperatingPoint:
     """Describe what flagging these rows would do."""
     weight = scored.weights * flagged

@@ -13,7 +13,6 @@ ARRIVED = "fraud_scoring.arrived"
 """Under this a server notes in the scope when the head of the request was there, by `time.perf_counter`."""
 MAX_WAIT_S = 0.1
 """Longest wait for a turn. Who waited that long is better served by another process, or a little later."""
-
 STANDING_S = 0.5
 """So long waits must have been too long before anybody is refused for his: a pause of the process is no overload."""
 
@@ -28,8 +27,8 @@ class Admission:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._free = limit
-        # In order; a mapping, because who gives up waiting leaves from the middle.
         self._late_since = self._late_last = float("-inf")
+        # In order; a mapping, because who gives up waiting leaves from the middle.
         self._waiting: dict[asyncio.Future[bool], None] = {}
 
     def refuses(self, scope: Scope) -> bool:

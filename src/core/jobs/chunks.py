@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import to_json
 
@@ -14,7 +14,7 @@ from core.errors import JobFailedError
 from core.explanation import NO_BASELINE, NO_REASONS
 from core.jobs.records import result_columns
 from core.jobs.rows import Rows
-from core.service import Prediction, ScoringService
+from core.service import Predictions, ScoringService
 from core.transactions import Transactions
 
 SCORED = "scored"
@@ -23,7 +23,8 @@ ROWS_PER_CALL = 5000
 EXPLAINED_PER_CALL = 50
 """With reasons, so many: hundreds of rows are derived of each, and are in memory together."""
 
-Ask = Callable[[Transactions], Awaitable[list[Prediction]]]
+_T = TypeVar("_T")
+Ask = Callable[[Transactions], Awaitable[Predictions]]
 ReasonsOfRow = list[dict[str, Any]]
 """As `/predict` gives them."""
 
@@ -76,43 +77,38 @@ async def score_chunk(rows: Rows, service: ScoringService, *, reasons: bool = Fa
     ScorerError
         There is no score for at least one row: nothing of the chunk is a result, and it may be tried again.
     """
-    predictions = iter(await _predict(rows.transactions, service, reasons=reasons))
-    fraud_scores: list[float | None] = []
-    decisions: list[Decision | None] = []
-    whys: list[ReasonsOfRow | None] = []
-    for fault in rows.faults:
-        prediction = next(predictions) if fault is None else None
-        fraud_scores.append(None if prediction is None else prediction.fraud_score)
-        decisions.append(None if prediction is None else prediction.decision)
-        whys.append(_reasons_of(prediction) if reasons else None)
+    ask, n_rows = _explain(service) if reasons else (service.score, ROWS_PER_CALL)
+    transactions, faults = rows.transactions, rows.faults
+    fraud_scores: list[float] = []
+    decisions: list[Decision] = []
+    whys: list[ReasonsOfRow] = []
+    for start in range(0, len(transactions.ids), n_rows):
+        part = slice(start, start + n_rows)
+        predictions = await ask(Transactions(transactions.ids[part], transactions.values[part]))
+        fraud_scores += predictions.fraud_scores
+        decisions += predictions.decisions
+        whys += [[reason.as_dict() for reason in why] for why in predictions.reasons or ()]
     return ScoredChunk(
         carried=rows.carried,
-        fraud_scores=fraud_scores,
-        decisions=decisions,
+        fraud_scores=_between_faults(fraud_scores, faults),
+        decisions=_between_faults(decisions, faults),
         model_version=service.bundle.version,
-        statuses=[fault or SCORED for fault in rows.faults],
-        n_scored=len(rows.transactions.ids),
-        reasons=whys if reasons else None,
+        statuses=[fault or SCORED for fault in faults],
+        n_scored=len(transactions.ids),
+        reasons=_between_faults(whys, faults) if reasons else None,
     )
 
 
-async def _predict(transactions: Transactions, service: ScoringService, *, reasons: bool) -> list[Prediction]:
-    ask, n_rows = _explain(service) if reasons else (service.score_many, ROWS_PER_CALL)
-    predictions: list[Prediction] = []
-    for start in range(0, len(transactions.ids), n_rows):
-        part = slice(start, start + n_rows)
-        predictions += await ask(Transactions(transactions.ids[part], transactions.values[part]))
-    return predictions
+def _between_faults(values: Iterable[_T], faults: Sequence[str | None]) -> list[_T | None]:
+    """Return the values of the rows without a fault, in order, with None in the places of the others."""
+    left = iter(values)
+    return [next(left) if fault is None else None for fault in faults]
 
 
 def _explain(service: ScoringService) -> tuple[Ask, int]:
     if service.explainer is None:
         raise JobFailedError(NO_REASONS, NO_BASELINE)
-    return partial(service.explain_many, explainer=service.explainer), EXPLAINED_PER_CALL
-
-
-def _reasons_of(prediction: Prediction | None) -> ReasonsOfRow | None:
-    return None if prediction is None else [reason.as_dict() for reason in prediction.reasons or ()]
+    return partial(service.explain, explainer=service.explainer), EXPLAINED_PER_CALL
 
 
 def _text(why: ReasonsOfRow | None) -> str | None:

@@ -7,7 +7,7 @@ from core.decision import Thresholds
 from training.costs import AssumedCosts, CostModel
 from training.evaluate import Scored
 from training.schema import CREDITCARD
-from training.thresholds import LABEL_SHARE, choose_thresholds, mean_cost, operating_point
+from training.thresholds import LABEL_SHARE, choose_thresholds, mean_cost, point_of
 
 COSTS = CostModel(100.0, AssumedCosts(chargeback_fee=15.0, false_decline=25.0, review=4.0))
 
@@ -68,14 +68,16 @@ def test_mean_cost_counts_each_outcome_once():
 def test_operating_point_weighs_rows_and_counts_them():
     scored = Scored.of(np.array([0.9, 0.5, 0.4, 0.1]), np.array([1, 0, 1, 0], bool), np.array([1.0, 7.0, 1.0, 7.0]))
 
-    point = operating_point(scored, 0.5)
+    point = point_of(scored, scored.scores >= 0.5)
 
     assert (point.precision, point.recall, point.alert_rate) == (1 / 8, 0.5, 0.5)
     assert (point.n_frauds, point.n_legitimate) == (1, 1)
 
 
 def test_operating_point_nothing_flagged_has_no_false_alarm():
-    point = operating_point(random_rows(1), 1.0)
+    scored = random_rows(1)
+
+    point = point_of(scored, scored.scores >= 1.0)
 
     assert (point.precision, point.recall, point.alert_rate) == (1.0, 0.0, 0.0)
 
