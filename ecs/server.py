@@ -26,7 +26,7 @@ from core.settings import Settings, load_settings
 
 EXIT_CONFIGURATION = 2
 EXIT_CUT_OFF = 1
-"""It was told twice to stop, and did so with requests unanswered."""
+"""It stopped with requests unanswered: it was told twice, or they took too long."""
 _METRICS_EVERY_S = 10
 
 
@@ -74,7 +74,6 @@ class Server(uvicorn.Server):
         """Report not ready, and close once balancers had the time to notice; a second signal ends it all at once."""
         if self.should_exit or self._close_at is not None:
             self.should_exit = self.force_exit = True
-            self.exit_code = EXIT_CUT_OFF if self.server_state.tasks else 0
             super().handle_exit(sig, frame)
         elif self._drain_seconds == 0:
             super().handle_exit(sig, frame)
@@ -88,6 +87,12 @@ class Server(uvicorn.Server):
         if self._close_at is not None and time.monotonic() >= self._close_at:
             self.should_exit = True
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # Judged only here: at the signal, a request may have been answered whose task has not ended yet.
+        if self.server_state.tasks:
+            self.exit_code = EXIT_CUT_OFF
 
     def serve_until_stopped(self, listener: socket.socket) -> int:
         """Serve on `listener` until SIGTERM or SIGINT, and return the exit code; requests in flight are answered."""

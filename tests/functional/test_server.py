@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,15 @@ def test_second_signal_does_not_wait_for_the_drain(tmp_path: Path) -> None:
         assert server.stop() == 0
 
         assert time.monotonic() - started < 5
+
+
+def test_second_signal_cuts_off_what_is_in_flight_and_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, API_KEY=KEY) as server, closing(RequestInFlight(server.port)):
+        server.process.send_signal(signal.SIGTERM)
+        wait_until_refused(server.port)
+        server.process.send_signal(signal.SIGTERM)
+
+        assert server.process.wait(20) == 1
 
 
 def test_reply_does_not_name_the_server(tmp_path: Path) -> None:
