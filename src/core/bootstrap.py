@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from core.api.auth import ApiKeys, KeySource
 from core.bundle import Bundle
 from core.bundle_location import load_bundle_from
-from core.jobs.engines import Jobs
 from core.keys_file import KeysFile
 from core.observability import EventLog
 from core.scoring.base import Scorer
@@ -18,6 +17,8 @@ from core.settings import Settings
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from core.api.job_api import JobApi
 
 
 def build_service(settings: Settings) -> ScoringService:
@@ -77,8 +78,8 @@ def build_keys(settings: Settings) -> ApiKeys:
     return ApiKeys(source.fetch(), source)
 
 
-def build_jobs(settings: Settings, service: ScoringService) -> Jobs | None:
-    """Return what runs and remembers jobs, and have it run those that are left; None where jobs are not served.
+def build_jobs(settings: Settings) -> JobApi | None:
+    """Return what jobs add to the API, and have those run that are left; None where jobs are not served.
 
     Raises
     ------
@@ -87,13 +88,15 @@ def build_jobs(settings: Settings, service: ScoringService) -> Jobs | None:
     """
     if settings.jobs_engine == "none":
         return None
+    from core.api.job_api import JobApi
+
     if settings.jobs_engine == "aws":
         from core.jobs.aws.opening import open_engine as open_engine_in_aws
 
-        return open_engine_in_aws(settings)
+        return JobApi(open_engine_in_aws(settings))
     from core.jobs.local.opening import open_engine
 
-    return open_engine(settings, build_service)
+    return JobApi(open_engine(settings, build_service))
 
 
 def build_app(settings: Settings, *, reloadable: bool = False) -> FastAPI:
@@ -109,4 +112,4 @@ def build_app(settings: Settings, *, reloadable: bool = False) -> FastAPI:
 
     load = partial(build_service, settings) if reloadable else None
     service = build_service(settings)
-    return create_app(service, settings, build_keys(settings), load, build_jobs(settings, service))
+    return create_app(service, settings, build_keys(settings), load, build_jobs(settings))

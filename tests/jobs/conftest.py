@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from core.api.app import create_app
+from core.api.job_api import JobApi
 from core.bootstrap import build_service
 from core.bundle import Bundle
 from core.jobs.engines import Jobs
@@ -44,7 +45,7 @@ class Place:
         if runs:
             engine.open()
         self.engines.append(engine)
-        return create_app(service, settings, jobs=Jobs(engine, store))
+        return create_app(service, settings, jobs=JobApi(Jobs(engine, store)))
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -13,19 +14,19 @@ from core.api.admission import Admission
 from core.api.auth import ApiKeys
 from core.api.door import Door, Rates
 from core.api.errors import problem_of, problem_response
-from core.api.job_openapi import describe_jobs
-from core.api.job_routes import PATTERNS, SCOPES_OF_JOBS, JobRoutes
 from core.api.middleware import RequestMiddleware, context_of
 from core.api.openapi import TITLE, VERSION, build_document
 from core.api.release import RELOAD, Endpoint, Release, Releases
 from core.api.routes import Routes
 from core.errors import FraudScoringError
-from core.jobs.engines import Jobs
 from core.metrics import Metrics
 from core.observability import EventLog
 from core.readiness import Readiness
 from core.service import ScoringService
 from core.settings import Settings
+
+if TYPE_CHECKING:
+    from core.api.job_api import JobApi
 
 PROBES = frozenset({"/health", "/health/ready"})
 DOCS = frozenset({"/docs", "/openapi.json"})
@@ -43,7 +44,7 @@ def create_app(
     settings: Settings,
     keys: ApiKeys | None = None,
     load: Callable[[], ScoringService] | None = None,
-    jobs: Jobs | None = None,
+    jobs: JobApi | None = None,
 ) -> FastAPI:
     """Return the app for one service; apps with different settings can live in one process.
 
@@ -77,22 +78,22 @@ def create_app(
     app.openapi = lambda: releases.current.document  # type: ignore[method-assign]
     app.state.readiness, app.state.releases = readiness, releases
     app.state.settings, app.state.log, app.state.metrics = settings, log, Metrics(settings.service_name)
-    door = _door(settings, keys, admission, SCOPES_OF_ROUTES | ({} if jobs is None else SCOPES_OF_JOBS))
+    door = _door(settings, keys, admission, {**SCOPES_OF_ROUTES, **(jobs.scopes if jobs else {})})
     app.add_middleware(
         RequestMiddleware, door=door, releases=releases, log=log, metrics=app.state.metrics,
-        patterns=() if jobs is None else PATTERNS,
+        patterns=() if jobs is None else jobs.patterns,
     )  # fmt: skip
     return app
 
 
 def _release(
-    service: ScoringService, settings: Settings, routes: Routes, jobs: Jobs | None, *, reloadable: bool
+    service: ScoringService, settings: Settings, routes: Routes, jobs: JobApi | None, *, reloadable: bool
 ) -> Release:
-    paths, schemas = ({}, {}) if jobs is None else describe_jobs(jobs)
+    paths, schemas = ({}, {}) if jobs is None else jobs.describe()
     document = build_document(
         service, settings, routes.schema, reloadable=reloadable, more_paths=paths, more_schemas=schemas
     )
-    more = {} if jobs is None else JobRoutes(jobs, service, settings).endpoints()
+    more = {} if jobs is None else jobs.endpoints(service, settings)
     return Release(service.bundle.version, service.bundle.digest, {**_endpoints(routes), **more}, document)
 
 
