@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.processes import run_python
 from tests.repository import BUNDLE
 from tests.test_architecture import HEAVY
@@ -24,6 +26,7 @@ def seconds(statement: str) -> float:
     return float(done.stdout)
 
 
+@pytest.mark.timed
 def test_init_takes_little_more_than_its_imports() -> None:
     """By turns, so that what else this machine does meets both alike; the first round warms the disk's cache."""
     rounds = [(seconds(IMPORTS), seconds(INIT)) for _ in range(ROUNDS + 1)][1:]
