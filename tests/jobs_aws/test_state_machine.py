@@ -24,6 +24,8 @@ from core.jobs.records import Job
 from core.scoring.embedded import EmbeddedScorer
 from core.service import ScoringService
 from core.transactions import TransactionSchema
+from tests.alarms.cloudwatch import ringing, sample
+from tests.alarms.definitions import alarms_of
 from tests.jobs_aws.deployment import Deployment
 
 N_ROWS, ROWS_PER_BATCH = 1000, 60
@@ -199,6 +201,22 @@ def test_failing_batch_leaves_its_neighbours_alone_and_a_redrive_scores_it_alone
     assert (mended.state, mended.error, mended.counts.read) == ("completed", None, N_ROWS)
     whole = stack.run(stack.put(csv_table(), "again.csv"))
     assert parts_of(stack, mended) == parts_of(stack, whole)
+
+
+def test_failed_job_and_its_failing_batches_ring(stack: Deployment) -> None:
+    def fail_three(event: Any) -> None:
+        if event["index"] < 3:
+            raise MemoryError
+
+    spoil(stack, "worker", fail_three)
+    stack.run(stack.put(csv_table()))
+
+    failed = stack.client("stepfunctions").list_executions(stateMachineArn=stack.machine_arn, statusFilter="FAILED")
+    tried = [event for event in workers_events(stack) if event["index"] < 3]
+    ended = sample("AWS/States", "ExecutionsFailed", 1, StateMachineArn="JobsStateMachine")
+    error = sample("AWS/Lambda", "Errors", 1, FunctionName="JobsWorkerFunction")
+    seen = [ended] * len(failed["executions"]) + [error] * len(tried)
+    assert ringing(alarms_of("lambda"), [seen]) == {"JobFailedAlarm", "JobsWorkerAlarm"}
 
 
 def test_redrive_that_does_not_help_fails_again_and_another_one_is_possible(stack: Deployment) -> None:

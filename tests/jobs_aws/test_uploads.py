@@ -16,6 +16,8 @@ from starlette.testclient import TestClient
 from core.bootstrap import build_app
 from core.jobs.records import Job
 from core.settings import load_settings
+from tests.alarms.cloudwatch import ringing, sample
+from tests.alarms.definitions import alarms_of
 from tests.jobs_aws.deployment import RESOURCES, Deployment
 
 TABLE = b"transaction_id,json,class,log.amount\nt-1,1.5,3,20.5\nt-2,1.5,x,20.5\n"
@@ -143,6 +145,10 @@ def test_message_that_cannot_be_used_ends_among_the_dead_letters(stack: Deployme
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=each["ReceiptHandle"])
 
     assert tries == receives
+    attributes = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"]
+    n, name = int(attributes["ApproximateNumberOfMessages"]), "JobsDeadLetters.QueueName"
+    letters = sample("AWS/SQS", "ApproximateNumberOfMessagesVisible", n, QueueName=name)
+    assert ringing(alarms_of("lambda"), [[letters]]) == {"JobsDeadLetterAlarm"}
     assert [each["Body"] for each in sqs.receive_message(QueueUrl=dead)["Messages"]] == [BAD_BODIES[0]]
     assert stack.ended(good).state == "completed"
 

@@ -415,7 +415,7 @@ def alarms_reach_somebody(template: Template) -> Iterator[str]:
 def alarms_watch_what_matters(template: Template) -> Iterator[str]:
     wanted = {
         *("HTTPCode_Target_5XX_Count", "HTTPCode_ELB_5XX_Count", "TargetResponseTime", "UnHealthyHostCount"),
-        *("CPUUtilization", "DesiredTaskCount", "RunningTaskCount"),
+        *("CPUUtilization", "DesiredTaskCount", "RunningTaskCount", "ScorerErrors"),
     }
     for name in sorted(wanted - watched_metrics(template)):
         yield f"no alarm watches {name}"

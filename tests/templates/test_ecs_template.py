@@ -285,6 +285,7 @@ SEEDED: dict[str, tuple[str, Callable[[Template], Any]]] = {
         "alarms_reach_somebody",
         lambda t: properties(t, "LatencyAlarm").pop("AlarmActions"),
     ),
+    "no alarm of the scorer": ("alarms_watch_what_matters", lambda t: t["Resources"].pop("ScorerErrorAlarm")),
     "no alarm of missing tasks": (
         "alarms_watch_what_matters",
         lambda t: t["Resources"].pop("MissingTasksAlarm"),
