@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 
 from core.bundle import Bundle
-from core.errors import ScorerError
+from core.errors import ScorerError, ScorerTimeoutError
 from core.preprocessing import FeatureMatrix
 from core.scoring.sagemaker import SageMakerScorer
-from tests.sagemaker.conftest import MakeScorer
+from core.scoring.sagemaker_client import Endpoint, EndpointOptions
+from core.scoring.sagemaker_connection import TimeLimits
+from core.scoring.sagemaker_errors import InvocationError
+from tests.sagemaker.conftest import ENDPOINT, REGION, MakeScorer
 from tests.sagemaker_runtime import faults
 from tests.sagemaker_runtime.faults import Fault
 from tests.sagemaker_runtime.server import Runtime
@@ -106,6 +111,17 @@ def test_failed_call_gives_its_connection_back(
 
     asyncio.run(fail())
     assert runtime.connections == 1
+
+
+def test_call_whose_time_is_up_is_a_time_out_and_no_broken_connection(creditcard: Bundle, runtime: Runtime) -> None:
+    endpoint, row = Endpoint(EndpointOptions(ENDPOINT, region=REGION), max_calls=1), creditcard.golden_features()[:1]
+    now = time.monotonic()
+    endpoint.invoke(row, TimeLimits(now + 10, now + 10))
+
+    with closing(endpoint), pytest.raises(InvocationError) as raised:
+        endpoint.invoke(row, TimeLimits(now, now))
+
+    assert raised.value.fault.error is ScorerTimeoutError
 
 
 def test_connection_that_the_other_side_closed_meanwhile_costs_no_answer(

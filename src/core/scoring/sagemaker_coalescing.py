@@ -113,7 +113,8 @@ class Coalescer:
         with self._lock:
             while self._waiting and n_rows + len(self._waiting[0].features) <= self._max_rows:
                 job = self._waiting.popleft()
-                if not job.answer.done():
+                # One whose time is up hears so from its timer in a moment; a call for it would fail at once.
+                if not job.answer.done() and job.deadline > time.monotonic():
                     job.is_called = True
                     jobs.append(job)
                     n_rows += len(job.features)

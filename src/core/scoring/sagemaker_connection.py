@@ -23,6 +23,7 @@ from botocore.awsrequest import (
 )
 from botocore.client import BaseClient
 from typing_extensions import Buffer
+from urllib3.exceptions import ReadTimeoutError
 
 _call = threading.local()
 
@@ -101,6 +102,13 @@ class _LimitedConnection:
     _parts: list[bytes] | None = None
 
     def request(self, *args: object, **kwargs: object) -> None:
+        try:
+            self._request(*args, **kwargs)
+        except TimeoutError as error:
+            # While sending, urllib3 would take it for a connection that the other side has closed.
+            raise ReadTimeoutError(None, "", "timed out while sending") from error  # type: ignore[arg-type]
+
+    def _request(self, *args: object, **kwargs: object) -> None:
         # urllib3 sends the header and the body apart: a system call and a packet more, a tenth of a short call.
         self._parts = []
         super().request(*args, **kwargs)  # type: ignore[misc]

@@ -70,6 +70,18 @@ async def until_called(gate: Gate) -> None:
     assert await asyncio.get_running_loop().run_in_executor(None, gate.started.acquire, True, FAR)
 
 
+def test_row_whose_time_is_up_is_told_so_and_never_sent(make: Make) -> None:
+    gate = Gate(is_open=True)
+    coalescer = make(gate, max_calls=1, max_rows=10)
+
+    async def late() -> None:
+        with pytest.raises(DeadlineExceededError):
+            await coalescer.submit(rows(1), soon(-1e-6))
+
+    asyncio.run(late())
+    assert gate.calls == []
+
+
 def test_idle_coalescer_sends_at_once_and_alone(make: Make) -> None:
     gate = Gate(is_open=True)
     coalescer = make(gate, max_calls=4, max_rows=10)
