@@ -11,9 +11,10 @@ import time
 import uuid
 from typing import Any, cast
 
+from loop_turn import Outgoing
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from core.api.admission import ARRIVED
+from core.api.admission import ARRIVED, IN_COMPANY
 from core.api.errors import problem_response
 from core.api.limits import ABORTED
 from core.errors import FraudScoringError, HeadTooLargeError, MalformedRequestError, RequestTimeoutError
@@ -44,6 +45,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         app: Any = self.config.app
         self._settings: Settings = app.state.settings
+        self._outgoing = Outgoing(transport, app.state.turn)
+        self.transport = cast("asyncio.Transport", self._outgoing)
         # As long as between two requests; uvicorn itself would wait for the first byte for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
 
@@ -89,6 +92,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stage, self._head_bytes = _Stage.BODY, 0
         self._stop_waiting()
         self._note(ARRIVED, time.perf_counter())
+        self._note(IN_COMPANY, len(self.tasks) > 1)
+
+    def on_response_complete(self) -> None:
+        self._outgoing.end_reply()
+        super().on_response_complete()
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)

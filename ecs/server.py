@@ -17,11 +17,12 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 from http_protocol import GuardedProtocol
+from loop_turn import EndOfTurn
 
 from core.api.release import Releases
 from core.bootstrap import build_app
 from core.errors import SettingsError, StartupError
-from core.observability import SERVICE
+from core.observability import SERVICE, flush_lines_by
 from core.settings import Settings, load_settings
 
 EXIT_CONFIGURATION = 2
@@ -41,6 +42,7 @@ class Server(uvicorn.Server):
         trusted_proxies: str | None = None,
     ) -> None:
         super().__init__(_configure(app, trusted_proxies))
+        self._app_state = app.state
         self._readiness = app.state.readiness
         self._releases: Releases = app.state.releases
         self._reloads: set[asyncio.Task[bool]] = set()
@@ -51,6 +53,9 @@ class Server(uvicorn.Server):
         self.exit_code = 0
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        turn = EndOfTurn(asyncio.get_running_loop(), self.server_state.tasks)
+        self._app_state.turn = turn
+        flush_lines_by(turn.call)
         await super().startup(sockets)
         self._reload_on_hangup()
         if self._on_listening is not None and self.started:
@@ -122,6 +127,7 @@ def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
         ws="none",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=25,
+        proxy_headers=bool(trusted_proxies),
         forwarded_allow_ips=trusted_proxies or "",
         callback_notify=flush_metrics,
         timeout_notify=_METRICS_EVERY_S,

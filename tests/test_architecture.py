@@ -23,6 +23,7 @@ LAYERS = (
         "core.json_document",
         "core.number_text",
         "core.readiness",
+        "core.gathering",
     ),
     (
         "core.calibration",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import TypedDict
+from typing import TextIO, TypedDict
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -50,7 +52,8 @@ _PER_LINE_KEYS = frozenset({"level", "location", "message", "timestamp"})
 _LEVELS = {
     level: logging.getLevelName(level) for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
 }
-_NO_PLACE = vars(logging.LogRecord(SERVICE, 0, "", 0, "", None, None))
+_NO_RECORD = logging.LogRecord(SERVICE, 0, "", 0, "", None, None)
+_NO_PLACE = vars(_NO_RECORD)
 
 
 class EventRecord(logging.LogRecord):
@@ -68,17 +71,53 @@ class EventRecord(logging.LogRecord):
 class EventFormatter(LambdaPowertoolsFormatter):
     """Powertools' line for events of ours, put together in a tenth of the time: there is one for each request."""
 
+    _second = 0
+    _second_text = ""
+
     def format(self, record: logging.LogRecord) -> str:
         if not isinstance(record, EventRecord):
             return super().format(record)
         line = {
             "level": record.levelname,
             "message": record.msg,
-            "timestamp": datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds"),
+            "timestamp": self._timestamp(record.created),
             **{key: value for key, value in self.log_format.items() if key not in _PER_LINE_KEYS and value is not None},
             **record.event_fields,
         }
         return to_json(line).decode()
+
+    def _timestamp(self, created: float) -> str:
+        """Return RFC 3339 in UTC with milliseconds; what stays the same for a second is kept for as long."""
+        second = int(created)
+        if second != self._second:
+            self._second_text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
+            self._second = second
+        return f"{self._second_text}.{int((created - second) * 1000):03d}+00:00"
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines to stdout: each at once, or when `later` says so."""
+
+    later: Callable[[Callable[[], None]], None] | None = None
+
+    def flush(self) -> None:
+        if self.later is None:
+            self._flush_now()
+        else:
+            self.later(self._flush_now)
+
+    def _flush_now(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            self.handleError(_NO_RECORD)
+
+
+def flush_lines_by(later: Callable[[Callable[[], None]], None] | None) -> None:
+    """Let the lines of the log leave the process when `later` calls what it is given; None: each at once."""
+    for handler in logging.getLogger(SERVICE).handlers:
+        if isinstance(handler, LineHandler):
+            handler.later = later
 
 
 _request_fields: ContextVar[LogFields | None] = ContextVar("request_fields", default=None)
@@ -101,7 +140,7 @@ class EventLog:
 
     def __init__(self, level: str) -> None:
         formatter = EventFormatter(location=None, use_rfc3339=True, utc=True)
-        Logger(service=SERVICE, level=level, logger_formatter=formatter)
+        Logger(service=SERVICE, level=level, logger_formatter=formatter, logger_handler=LineHandler(sys.stdout))
         self._logger = logging.getLogger(SERVICE)
         # Our own, since all apps of a process share the one logger, and its level is that of the first.
         self._level: int = getattr(logging, level)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
+import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import BinaryIO
 
 from tests.app_under_test import KEY
+from tests.contract.rows import shipped_rows
 from tests.processes import serving
 
 
@@ -34,3 +38,41 @@ def test_draining_server_gives_up_the_connections_that_clients_keep(tmp_path: Pa
                 time.sleep(0.1)
         server.process.send_signal(signal.SIGTERM)  # once more: it need not wait
         assert server.process.wait(10) == 0
+
+
+N_AT_ONCE, N_ROUNDS = 16, 20
+
+
+def posted(transaction: dict[str, object]) -> bytes:
+    body = json.dumps(transaction).encode()
+    head = "POST /predict HTTP/1.1", "host: x", f"x-api-key: {KEY}", "content-type: application/json"
+    return "\r\n".join([*head, f"content-length: {len(body)}", "", ""]).encode() + body
+
+
+def read_prediction(replies: BinaryIO) -> tuple[str, float]:
+    """Read one reply of those that come one behind the other: id and score."""
+    assert replies.readline() == b"HTTP/1.1 200 OK\r\n"
+    headers = dict(line.rstrip().split(b": ") for line in iter(replies.readline, b"\r\n"))
+    prediction = json.loads(replies.read(int(headers[b"content-length"])))
+    return prediction["transaction_id"], prediction["fraud_score"]
+
+
+def test_replies_to_requests_of_one_moment_are_each_ones_own(tmp_path: Path) -> None:
+    """They are scored by one call, leave at one moment, and every other of them is pipelined with the next."""
+    rows = shipped_rows()
+    n_right = 0
+    with serving(tmp_path, API_KEY=KEY) as server, ExitStack() as opened:
+        address = "127.0.0.1", server.port
+        connections = [opened.enter_context(socket.create_connection(address, 10)) for _ in range(N_AT_ONCE)]
+        replies = [opened.enter_context(connection.makefile("rb")) for connection in connections]
+        for first in range(0, N_ROUNDS * N_AT_ONCE * 2, N_AT_ONCE * 2):
+            pairs = [(n, n + 1) for n in range(first, first + N_AT_ONCE * 2, 2)]
+            for connection, pair in zip(connections, pairs, strict=True):
+                asked = [{"transaction_id": f"t-{n}", **rows.golden[n % len(rows.golden)]} for n in pair]
+                connection.sendall(b"".join(map(posted, asked)))
+            for reply, pair in zip(replies, pairs, strict=True):
+                for n in pair:
+                    assert read_prediction(reply) == (f"t-{n}", rows.fraud_scores[n % len(rows.golden)])
+                    n_right += 1
+
+    assert n_right == N_AT_ONCE * N_ROUNDS * 2

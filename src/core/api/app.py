@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from core.api.admission import Admission
 from core.api.auth import ApiKeys
@@ -79,11 +81,23 @@ def create_app(
     app.state.readiness, app.state.releases = readiness, releases
     app.state.settings, app.state.log, app.state.metrics = settings, log, Metrics(settings.service_name)
     door = _door(settings, keys, admission, {**SCOPES_OF_ROUTES, **(jobs.scopes if jobs else {})})
-    app.add_middleware(
-        RequestMiddleware, door=door, releases=releases, log=log, metrics=app.state.metrics,
+    app.middleware_stack = RequestMiddleware(
+        _routing_of(app), door=door, releases=releases, log=log, metrics=app.state.metrics,
         patterns=() if jobs is None else jobs.patterns,
     )  # fmt: skip
     return app
+
+
+def _routing_of(app: FastAPI) -> ASGIApp:
+    """Return what FastAPI calls within its outermost layer.
+
+    That layer answers errors in a form of its own; ours stands in its place, and not within it, since a request would
+    pass through three more layers on its way to us.
+    """
+    stack = app.build_middleware_stack()
+    if not isinstance(stack, ServerErrorMiddleware):
+        raise TypeError("FastAPI's outermost layer is another than it was")
+    return stack.app
 
 
 def _release(

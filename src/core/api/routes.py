@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from starlette.requests import Request
 from starlette.responses import Response
 
-from core.api.admission import Admission
+from core.api.admission import IN_COMPANY, Admission
 from core.api.limits import CSV, JSON, read_body, require_media_type
 from core.api.middleware import context_of
 from core.api.query import asks_for_reasons, no_reasons_here
@@ -101,7 +101,7 @@ class Routes:
         await self._admission.enter()
         try:
             if explainer is None:
-                predictions = await self._service.score(transactions)
+                predictions = await self._service.score(transactions, in_company=request.scope.get(IN_COMPANY, False))
             else:
                 predictions = await self._service.explain(transactions, explainer)
         finally:

@@ -13,6 +13,8 @@ class Scorer(Protocol):
     """Turns feature vectors into raw scores: a rank in [0, 1], not yet a probability."""
 
     name: str
+    keeps_loop_busy: bool
+    """While it scores a few rows nothing else goes on, so that rows of many requests are better scored together."""
 
     async def score(self, features: FeatureMatrix) -> Scores:
         """Return one raw score in [0, 1] for each row, shape (n,), for features of shape (n, n_features).

@@ -19,6 +19,7 @@ class EmbeddedScorer:
     """Scores with the model that the bundle carries; one thread a call, so that calls do not fight for cores."""
 
     name = "embedded"
+    keeps_loop_busy = True
 
     def __init__(self, bundle: Bundle) -> None:
         """Load the model and score the golden cases.

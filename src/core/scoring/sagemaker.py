@@ -50,6 +50,7 @@ class SageMakerScorer:
     """Sends feature rows to an endpoint: single ones together with those of other callers, batches in chunks."""
 
     name = "sagemaker"
+    keeps_loop_busy = False
 
     def __init__(self, bundle: Bundle, options: EndpointOptions, pace: Pace, log: EventLog) -> None:
         """Make the client and its threads; nothing is sent.

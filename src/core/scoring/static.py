@@ -17,6 +17,7 @@ class StaticScorer:
     """
 
     name = "static"
+    keeps_loop_busy = False
 
     def __init__(self, answer: float | Exception | Callable[[FeatureMatrix], Scores]) -> None:
         self.answer = answer

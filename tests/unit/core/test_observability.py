@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 from typing import Any
 
 import pytest
 
-from core.observability import EventLog, LogFields
+from core.observability import EventLog, EventRecord, LineHandler, LogFields
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -92,3 +93,58 @@ def test_unexpected_cause_and_context_stay_out_too(event_lines: io.StringIO) -> 
 
 def test_log_fields_hold_nothing_that_a_caller_chose() -> None:
     assert LogFields.__annotations__.keys().isdisjoint({"transaction_id", "body", "path", "query", "headers", "key"})
+
+
+class CountingStream(io.StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_flushes = 0
+
+    def flush(self) -> None:
+        self.n_flushes += 1
+
+
+class FullStream(io.StringIO):
+    def flush(self) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def record(event: str) -> EventRecord:
+    return EventRecord(logging.INFO, event, {})
+
+
+def test_line_leaves_at_once_unless_told_otherwise() -> None:
+    handler = LineHandler(CountingStream())
+
+    for event in ("one", "two"):
+        handler.handle(record(event))
+
+    assert handler.stream.getvalue() == "one\ntwo\n"
+    assert handler.stream.n_flushes == 2
+
+
+def test_lines_leave_together_when_they_are_told_to() -> None:
+    handler, due = LineHandler(CountingStream()), set()
+    handler.later = due.add
+
+    for event in ("one", "two"):
+        handler.handle(record(event))
+    assert handler.stream.n_flushes == 0
+    for flush in due:
+        flush()
+
+    assert len(due) == 1
+    assert handler.stream.n_flushes == 1
+
+
+@pytest.mark.parametrize("is_later", [False, True])
+def test_line_that_cannot_leave_raises_nothing_and_is_reported(
+    capsys: pytest.CaptureFixture[str], is_later: bool
+) -> None:
+    handler = LineHandler(FullStream())
+    if is_later:
+        handler.later = lambda flush: flush()
+
+    handler.handle(record("one"))
+
+    assert "No space left on device" in capsys.readouterr().err

@@ -15,8 +15,8 @@ from core.errors import ScorerError, ScorerResponseError, ScorerTimeoutError
 from core.scoring.base import Scorer
 from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
-from core.service import Prediction, ScoringService
-from core.transactions import Transactions
+from core.service import Prediction, Predictions, ScoringService
+from core.transactions import Transactions, TransactionSchema
 from tests.tiny_bundle import (
     BASELINE,
     EXPECTED_LOSS,
@@ -173,3 +173,53 @@ def test_expected_loss_batching_changes_no_decision(tmp_path: Path) -> None:
 
     assert alone == many
     assert {p.decision for p in many} == {"approve", "review", "decline"}
+
+
+class SharedScorer(StaticScorer):
+    """A static scorer that keeps the loop busy, as the embedded one does."""
+
+    keeps_loop_busy = True
+
+
+def ask_in_company(bundle: Bundle, scorer: Scorer, *, in_company: bool = True) -> list[Predictions]:
+    """Ask for the rows of `THREE` one by one, all in one turn of the loop."""
+    service = ScoringService(bundle, scorer)
+    singles = [Transactions([id_], VALUES[[row]]) for row, id_ in enumerate(THREE.ids)]
+
+    async def ask() -> list[Predictions]:
+        return await asyncio.gather(*(service.score(single, in_company=in_company) for single in singles))
+
+    return asyncio.run(ask())
+
+
+def test_single_transactions_in_company_share_one_call_and_keep_their_own_predictions(tiny: Bundle) -> None:
+    scorer = SharedScorer(lambda features: np.linspace(0.1, 0.9, len(features)))
+    alone = score_many(tiny, StaticScorer(scorer.answer))
+
+    together = ask_in_company(tiny, scorer)
+
+    assert scorer.calls == [3]
+    assert [predictions.rows() for predictions in together] == [[prediction] for prediction in alone]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "in_company"), [(SharedScorer(0.5), False), (StaticScorer(0.5), True), (StaticScorer(0.5), False)]
+)
+def test_single_transactions_are_asked_for_alone_without_company_or_with_a_scorer_that_waits(
+    tiny: Bundle, scorer: StaticScorer, in_company: bool
+) -> None:
+    ask_in_company(tiny, scorer, in_company=in_company)
+
+    assert scorer.calls == [1, 1, 1]
+
+
+def test_scores_of_the_model_are_the_same_bits_in_company(creditcard: Bundle) -> None:
+    service = ScoringService(creditcard, EmbeddedScorer(creditcard))
+    schema = TransactionSchema(creditcard.manifest.fields)
+    singles = [schema.parse_one(row) for row in creditcard.golden.transactions]
+
+    async def ask(*, in_company: bool) -> list[str]:
+        asked = (service.score(single, in_company=in_company) for single in singles)
+        return [repr(predictions.fraud_scores) for predictions in await asyncio.gather(*asked)]
+
+    assert asyncio.run(ask(in_company=True)) == asyncio.run(ask(in_company=False))
