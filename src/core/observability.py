@@ -33,6 +33,8 @@ class LogFields(TypedDict, total=False):
     explain_ms: float
     error_code: str
     error_type: str
+    error_reason: str
+    """Of what the operator gave, never of what a caller sent."""
     error_location: list[str]
     n_transactions: int
     explained: int

@@ -152,6 +152,12 @@ class ScoringService:
                 raise
             await self._fallback.check_ready()
 
+    def close(self) -> None:
+        """Give back what the scorers hold, without waiting for calls that nobody waits for any more."""
+        for scorer in (self.scorer, self._fallback):
+            if scorer is not None:
+                scorer.close(wait=False)
+
     def _derived_features(self, explainer: Explainer, values: FieldValues) -> FeatureMatrix:
         return self._preprocessor.transform(explainer.derive(values))
 

@@ -162,8 +162,10 @@ def test_hangup_exchanges_the_model_too(server: ServerProcess, switch: Switch) -
         assert version_of(server) == expected
     assert server.stop() == 0
     assert server.err.read_text() == ""
-    messages = [json.loads(line).get("message", "") for line in server.out.read_text().splitlines()]
-    assert [each for each in messages if each.startswith("model ")] == ["model loaded", "model refused", "model loaded"]
+    lines = [json.loads(line) for line in server.out.read_text().splitlines()]
+    told = [line for line in lines if line.get("message", "").startswith("model ")]
+    assert [line["message"] for line in told] == ["model loaded", "model refused", "model loaded"]
+    assert "golden.json" in told[1]["error_reason"]
 
 
 def test_fields_and_openapi_follow_the_model(server: ServerProcess, switch: Switch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -108,7 +109,11 @@ def _release(
         service, settings, routes.schema, reloadable=reloadable, more_paths=paths, more_schemas=schemas
     )
     more = {} if jobs is None else jobs.endpoints(service, settings)
-    return Release(service.bundle.version, service.bundle.digest, {**_endpoints(routes), **more}, document)
+    release = Release(service.bundle.version, service.bundle.digest, {**_endpoints(routes), **more}, document)
+    if reloadable:
+        # Each request holds the release that it began with: once all have let go of it, nobody scores with it any more.
+        weakref.finalize(release, service.close).atexit = False
+    return release
 
 
 def _register(app: FastAPI, releases: Releases) -> None:

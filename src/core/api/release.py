@@ -68,7 +68,8 @@ class Releases:
     async def reload(self) -> bool:
         """Load the bundle anew, and serve it once it is verified; tell whether it is another one than before.
 
-        Requests under way end with the model that they began with, whose memory is free after the last of them.
+        Requests under way end with the model that they began with. Its memory, threads and connections are given back
+        after the last of them; for the last one of a connection that is kept, that is when the next comes or it closes.
 
         Raises
         ------
@@ -81,7 +82,13 @@ class Releases:
             try:
                 release = await anyio.to_thread.run_sync(self._load)
             except StartupError as error:
-                self._log.error("model refused", model_version=self.current.version, error_code=ModelRefusedError.code)
+                # Its text names files and settings, as it does at the start; keys are no part of a bundle.
+                self._log.error(
+                    "model refused",
+                    model_version=self.current.version,
+                    error_code=ModelRefusedError.code,
+                    error_reason=str(error),
+                )
                 raise ModelRefusedError(f"{self.current.version} goes on serving: {error}") from error
             changed = release.digest != self.current.digest
             if changed:

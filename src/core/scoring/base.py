@@ -36,6 +36,13 @@ class Scorer(Protocol):
         """
         ...
 
+    def close(self, *, wait: bool = True) -> None:
+        """Give threads and connections back, those of calls under way once they end; `wait` for that.
+
+        Nothing may be scored any more.
+        """
+        ...
+
 
 def check_scores(scores: Scores, n_rows: int) -> Scores:
     """Return `scores` if there is one finite number in [0, 1] for each of `n_rows` rows.

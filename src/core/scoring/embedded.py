@@ -52,6 +52,9 @@ class EmbeddedScorer:
     async def check_ready(self) -> None:
         """A loaded model needs nothing else."""
 
+    def close(self, *, wait: bool = True) -> None:
+        """There is only memory, which goes with the last reference."""
+
     def _score(self, features: FeatureMatrix) -> Scores:
         # The model gives the margin (log-odds), so that small scores keep the precision that a float32
         # sigmoid would lose.

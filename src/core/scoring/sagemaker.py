@@ -116,10 +116,9 @@ class SageMakerScorer:
             for future in futures:  # after a failure nobody wants the rest
                 future.cancel()
 
-    def close(self) -> None:
-        """Wait for the calls under way, and close the connections."""
-        self._singles.close()
-        self._batches.close()
+    def close(self, *, wait: bool = True) -> None:
+        self._singles.close(wait=wait)
+        self._batches.close(wait=wait)
         self._endpoint.close()
 
 

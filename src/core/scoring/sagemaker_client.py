@@ -104,7 +104,7 @@ class Endpoint:
         return Answer(read_reply(body, n_rows), reply.get("InvokedProductionVariant"))
 
     def close(self) -> None:
-        """Close the idle connections."""
+        """Close the idle connections, and each other one after its call."""
         self._client.close()
 
 

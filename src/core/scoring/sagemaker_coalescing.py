@@ -85,10 +85,10 @@ class Coalescer:
             thread.submit(self._work, thread)
         return job.answer
 
-    def close(self) -> None:
-        """Wait for the calls under way."""
+    def close(self, *, wait: bool = True) -> None:
+        """Let the threads end, each after the call that it makes; `wait` for that."""
         for thread in self._threads:
-            thread.shutdown()
+            thread.shutdown(wait)
 
     def _work(self, thread: ThreadPoolExecutor) -> None:
         """Make one call after the other until nobody waits."""

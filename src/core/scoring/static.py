@@ -35,3 +35,6 @@ class StaticScorer:
     async def check_ready(self) -> None:
         if isinstance(self.answer, Exception):
             raise self.answer
+
+    def close(self, *, wait: bool = True) -> None:
+        """Nothing is held."""
