@@ -33,7 +33,9 @@ def build_worker(settings: Settings) -> Worker:
     StartupError
     """
     there = connect(settings)
-    return Worker(there.store, there.ledger, there.objects, build_service(settings), there.bucket)
+    # A batch can wait for the endpoint; it need not make do with less.
+    service = build_service(settings.model_copy(update={"scorer_fallback": "none"}))
+    return Worker(there.store, there.ledger, there.objects, service, there.bucket)
 
 
 def build_settler(settings: Settings, metrics: Metrics) -> Settler:

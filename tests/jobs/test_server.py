@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.app_under_test import KEY
+from tests.jobs.calls import call
 from tests.jobs.tables import encode, result_of, table
 from tests.processes import ServerProcess, serving
 
 N_ROWS = 45_000
-
-
-def call(server: ServerProcess, method: str, path: str, body: object = None) -> dict[str, Any]:
-    request = urllib.request.Request(  # noqa: S310 - our own server
-        f"http://127.0.0.1:{server.port}{path}",
-        None if body is None else json.dumps(body).encode(),
-        {"x-api-key": KEY, "content-type": "application/json", "idempotency-key": "night-1"},
-        method=method,
-    )
-    with urllib.request.urlopen(request, timeout=20) as reply:  # noqa: S310
-        return dict(json.loads(reply.read()))
 
 
 def wait_for_rows(server: ServerProcess, path: str, n_rows: int) -> dict[str, Any]:

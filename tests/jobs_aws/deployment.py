@@ -117,9 +117,9 @@ class Deployment:
         self.engine.start(job)
         return self.ended(job)
 
-    def ended(self, job: Job) -> Job:
+    def ended(self, job: Job, longest_s: float = END_S) -> Job:
         """Wait until the execution of the job has ended, and return the record as it is then."""
-        deadline = time.monotonic() + END_S
+        deadline = time.monotonic() + longest_s
         while self.execution(job)["status"] == "RUNNING":
             assert time.monotonic() < deadline, "the execution does not end"
             time.sleep(0.02)
@@ -130,6 +130,18 @@ class Deployment:
 
     def execution_arn(self, job: Job) -> str:
         return f"{self.machine_arn.replace(':stateMachine:', ':execution:')}:{job.id}"
+
+    def spoil(self, step: str, before: Callable[[Any], None]) -> Callable[[], None]:
+        """Have `before` run ahead of each invocation of a function, until the returned function is called."""
+        name = f"{self.table}-{step}"
+        handler = self.functions.handlers[name]
+
+        def spoiled(event: Any, context: Any) -> Any:
+            before(event)
+            return handler(event, context)
+
+        self.functions.handlers[name] = spoiled
+        return lambda: self.functions.handlers.update({name: handler})
 
     def redrive(self, job: Job) -> Job:
         self.client("stepfunctions").redrive_execution(executionArn=self.execution_arn(job))

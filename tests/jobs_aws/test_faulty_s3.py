@@ -14,7 +14,7 @@ from core.jobs.aws.clients import make_client
 from core.jobs.aws.objects import Objects, Pinned
 from tests.jobs_aws.deployment import Deployment
 from tests.jobs_aws.faulty_s3 import Fault, FaultyS3, break_off, faulty_s3, slow_down, stall
-from tests.jobs_aws.test_state_machine import csv_table, parts_of, spoil
+from tests.jobs_aws.test_state_machine import csv_table, parts_of
 
 DATA = bytes(range(256)) * 8
 PATIENCE_S = 1.0
@@ -75,7 +75,7 @@ def test_job_whose_file_breaks_off_again_and_again_fails_with_its_code_and_a_red
     def begin(_: Any) -> None:
         proxy.fault, proxy.n_faults = break_off, math.inf
 
-    mend = spoil(stack, "worker", begin)
+    mend = stack.spoil("worker", begin)
     failed = stack.run(location)
     mend()
     proxy.n_faults = 0

@@ -9,7 +9,6 @@ import hashlib
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -74,19 +73,6 @@ def expected(bundle: Bundle) -> list[tuple[str, str]]:
     transactions = TransactionSchema(bundle.manifest.fields).collect((values_of(n), ("body", n)) for n in range(N_ROWS))
     predictions = asyncio.run(ScoringService(bundle, EmbeddedScorer(bundle)).score_many(transactions))
     return [(repr(each.fraud_score), each.decision) for each in predictions]
-
-
-def spoil(stack: Deployment, name: str, before: Callable[[Any], None]) -> Callable[[], None]:
-    """Have `before` run ahead of each invocation of a function, until the returned function is called."""
-    name = f"{stack.table}-{name}"
-    handler = stack.functions.handlers[name]
-
-    def spoiled(event: Any, context: Any) -> Any:
-        before(event)
-        return handler(event, context)
-
-    stack.functions.handlers[name] = spoiled
-    return lambda: stack.functions.handlers.update({name: handler})
 
 
 def workers_events(stack: Deployment) -> list[Any]:
@@ -183,7 +169,7 @@ def test_failing_batch_leaves_its_neighbours_alone_and_a_redrive_scores_it_alone
         if event["index"] == 2:
             raise MemoryError
 
-    mend = spoil(stack, "worker", fail_third)
+    mend = stack.spoil("worker", fail_third)
     failed = stack.run(stack.put(csv_table()))
 
     tries = Counter(event["index"] for event in workers_events(stack))
@@ -208,7 +194,7 @@ def test_failed_job_and_its_failing_batches_ring(stack: Deployment) -> None:
         if event["index"] < 3:
             raise MemoryError
 
-    spoil(stack, "worker", fail_three)
+    stack.spoil("worker", fail_three)
     stack.run(stack.put(csv_table()))
 
     failed = stack.client("stepfunctions").list_executions(stateMachineArn=stack.machine_arn, statusFilter="FAILED")
@@ -223,7 +209,7 @@ def test_redrive_that_does_not_help_fails_again_and_another_one_is_possible(stac
     def fail(event: Any) -> None:
         raise MemoryError
 
-    mend = spoil(stack, "worker", fail)
+    mend = stack.spoil("worker", fail)
     job = stack.run(stack.put(csv_table(30)))
     assert stack.redrive(job).state == "failed"
     mend()
@@ -235,7 +221,7 @@ def test_plan_that_failed_is_redriven_from_the_start(stack: Deployment) -> None:
     def fail(event: Any) -> None:
         raise MemoryError
 
-    mend = spoil(stack, "plan", fail)
+    mend = stack.spoil("plan", fail)
     job = stack.run(stack.put(csv_table(30)))
     stack.functions.invoke(f"{stack.table}-fail", stack.failures_of(job))
     failed = stack.store.get(job.owner, job.id)
@@ -255,7 +241,7 @@ def test_input_that_changes_meanwhile_fails_the_job(stack: Deployment, by: bytes
         elif event["index"] == 3:
             stack.client("s3").delete_object(Bucket=stack.inputs, Key="table.csv")
 
-    spoil(stack, "worker", change)
+    stack.spoil("worker", change)
     job = stack.run(location)
 
     assert (job.state, job.error and job.error.code) == ("failed", "input_changed" if by else "input_missing")
@@ -289,7 +275,7 @@ def test_cancelled_job_stays_cancelled_and_has_no_result(stack: Deployment) -> N
         if job.state == "running":
             stack.engine.cancel(stack.store.update(job, {"running"}, state="cancelled"))
 
-    spoil(stack, "worker", cancel)
+    stack.spoil("worker", cancel)
     job = stack.run(stack.put(csv_table(200)))
 
     assert job.state == "cancelled"
@@ -378,7 +364,7 @@ def test_refresh_tells_of_a_running_job_what_is_done(stack: Deployment) -> None:
     def look(event: Any) -> None:
         seen.append(stack.engine.refresh(stack.store.find(event["job_id"])))
 
-    spoil(stack, "worker", look)
+    stack.spoil("worker", look)
     job = stack.run(stack.put(csv_table()))
 
     assert seen[0].progress == 0

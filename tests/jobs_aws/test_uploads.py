@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from core.settings import load_settings
 from tests.alarms.cloudwatch import ringing, sample
 from tests.alarms.definitions import alarms_of
 from tests.jobs_aws.deployment import RESOURCES, Deployment
+from tests.jobs_aws.messages import deliver, message, told_of
 
 TABLE = b"transaction_id,json,class,log.amount\nt-1,1.5,3,20.5\nt-2,1.5,x,20.5\n"
 BAD_BODIES = ("{", "[]", "{}", json.dumps({"detail": {"object": {"key": "results/x"}}}))
@@ -51,31 +51,6 @@ def send(upload: Any, data: bytes = TABLE) -> int:
         return error.code
 
 
-def message(body: str, message_id: str) -> dict[str, Any]:
-    return {
-        "messageId": message_id,
-        "receiptHandle": message_id,
-        "body": body,
-        "eventSource": "aws:sqs",
-        "attributes": {},
-    }
-
-
-def told_of(job: Job, stack: Deployment) -> str:
-    """Return the event by which EventBridge tells of the upload."""
-    key = job.input.location.removeprefix(f"s3://{stack.bucket}/")
-    return json.dumps(
-        {"detail-type": "Object Created", "detail": {"bucket": {"name": stack.bucket}, "object": {"key": key}}}
-    )
-
-
-def deliver(stack: Deployment, *records: Any) -> set[str]:
-    """Invoke the function with these messages; return the ids that it gives back."""
-    answer, is_error = stack.functions.invoke(f"{stack.table}-start", {"Records": list(records)})
-    assert not is_error, answer
-    return {each["itemIdentifier"] for each in json.loads(answer)["batchItemFailures"]}
-
-
 def uploaded(stack: Deployment, n: int) -> Job:
     job = stack.create("upload", key=f"upload-{n}")
     stack.client("s3").put_object(Bucket=stack.bucket, Key=job.input.location.split("/", 3)[3], Body=TABLE)
@@ -96,21 +71,6 @@ def test_upload_becomes_a_result_that_the_api_tells_of(stack: Deployment, client
     assert (told["state"], told["rows"]) == ("completed", {"read": 2, "scored": 1, "rejected": 1})
     assert told["result"] == f"s3://{stack.bucket}/results/{job.id}/manifest.json"
     assert ask_for_upload(client)["job_id"] == job.id
-
-
-def test_messages_that_come_again_in_any_order_start_each_job_once(stack: Deployment) -> None:
-    jobs = [uploaded(stack, n) for n in range(6)]
-    shuffle = random.Random(8)
-    bodies = [told_of(job, stack) for job in jobs for _ in range(shuffle.randint(1, 5))]
-    shuffle.shuffle(bodies)
-
-    for start in range(0, len(bodies), 10):
-        batch = [message(body, f"m-{start + n}") for n, body in enumerate(bodies[start : start + 10])]
-        assert deliver(stack, *batch) == set()
-
-    assert {stack.ended(job).state for job in jobs} == {"completed"}
-    planned = [event["job_id"] for event in stack.functions.of(f"{stack.table}-plan")]
-    assert sorted(planned) == sorted(job.id for job in jobs)
 
 
 def test_messages_that_cannot_be_used_are_named_and_spoil_no_other(stack: Deployment) -> None:

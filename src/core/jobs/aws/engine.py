@@ -11,12 +11,15 @@ from core.jobs.aws.clients import aws_border
 from core.jobs.aws.ledger import Ledger
 from core.jobs.aws.objects import Objects, Pinned, split_location
 from core.jobs.engines import UploadTarget
-from core.jobs.records import UPLOAD, Job, JobInput, JobRequest
+from core.jobs.records import UPLOAD, Job, JobInput, JobRequest, JobState
 
 UPLOAD_S = 3600
 """How long a URL for an upload is good; a session of a role may end it earlier."""
 MAX_UPLOAD_BYTES = 5 << 30
 """S3's own limit of a single PUT, which a signed URL cannot lower."""
+
+_COUNTED_BY_BATCH: frozenset[JobState] = frozenset({"running", "failed", "cancelled"})
+"""States in which the record of a job does not say how far it came."""
 
 
 class StepFunctionsEngine:
@@ -69,7 +72,7 @@ class StepFunctionsEngine:
             return
 
     def refresh(self, job: Job) -> Job:
-        if job.state != "running":
+        if job.state not in _COUNTED_BY_BATCH:
             return job
         done = self._ledger.done(job.id)
         total = done.plan.n_batches if done.plan else 0

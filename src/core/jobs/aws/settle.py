@@ -102,8 +102,10 @@ class Settler:
                 result=f"s3://{self._bucket}/{key}",
             )
         except JobStateError:
-            # Cancelled meanwhile, or completed by another run of this step, which wrote the same.
-            if self._store.find(job.id).state == "cancelled":
+            state = self._store.find(job.id).state
+            if state == "completed":  # by another run of this step, which wrote the same and has counted it
+                return
+            if state == "cancelled":
                 self._objects.delete(self._bucket, key)
             raise
         self._metrics.count("CompletedJobs")
