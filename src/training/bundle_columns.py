@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.bundle import Bundle
+from core.manifest import Manifest
 from training.columns import SECONDS, Columns, FieldOptions, TimeColumn
 from training.schema import TableSchema
 
@@ -23,6 +24,12 @@ def describe_columns(schema: TableSchema) -> dict[str, Any]:
         "features": list(schema.feature_names),
         "optional": sorted(schema.optional_fields),
     }
+
+
+def leaks_of(manifest: Manifest) -> list[str]:
+    """Return the features that were let in although they tell frauds by themselves."""
+    leaks: list[str] = manifest.training.get("data", {}).get("allowed_leaks", [])
+    return leaks
 
 
 def columns_of(bundle: Bundle) -> Columns | None:
@@ -44,6 +51,7 @@ def columns_of(bundle: Bundle) -> Columns | None:
         weight=said["weight"],
         uniform=said["uniform"],
         features=said["features"],
+        allow_leak=leaks_of(bundle.manifest),
         fields={
             each.name: FieldOptions(
                 minimum=each.minimum,

@@ -72,6 +72,8 @@ class Columns(BaseModel):
     uniform: str | None = None
     features: Annotated[list[Name], Field(min_length=1)] | None = None
     exclude: list[str] = []
+    allow_leak: list[str] = []
+    """Features that may tell frauds by themselves; else such a column is refused."""
     fields: dict[str, FieldOptions] = {}
     notice: str = ""
 

@@ -79,11 +79,17 @@ class DataFile:
     ignored_columns: tuple[str, ...]
     warnings: tuple[str, ...] = ()
     """What is odd about the table, but forbids nothing."""
+    leaks: tuple[str, ...] = ()
+    """Features that tell frauds by themselves, and were let in."""
     n_files: int = 1
 
 
-def open_data(data: Path | str | Sequence[Path | str], columns: Columns | None) -> tuple[DataFile, TableSchema]:
+def open_data(
+    data: Path | str | Sequence[Path | str], columns: Columns | None, allowed_leaks: Sequence[str] = ()
+) -> tuple[DataFile, TableSchema]:
     """Read a table and find out its schema: as `columns` say, else that of the public data set.
+
+    `allowed_leaks` are features that may tell frauds by themselves, besides those that `columns` name.
 
     Raises
     ------
@@ -94,6 +100,7 @@ def open_data(data: Path | str | Sequence[Path | str], columns: Columns | None) 
     if columns is None:
         has_time = "Time" in source.frame.columns or "V1" not in source.frame.columns
         schema = CREDITCARD if has_time else CREDITCARD_WITHOUT_TIME
+        schema = schema.allowing(allowed_leaks)
         return _judged(source, schema, Findings()), schema
     if columns.time is not None and (dated := _with_seconds(source, columns.time.column)) is not source:
         source = dated
@@ -103,6 +110,7 @@ def open_data(data: Path | str | Sequence[Path | str], columns: Columns | None) 
         columns = columns.model_copy(update={"time": meaning})
     found = Findings()
     schema = columns.table_schema(_numeric_columns(source.frame, columns, found))
+    schema = schema.allowing([*columns.allow_leak, *allowed_leaks])
     return _judged(source, schema, found), schema
 
 
@@ -144,6 +152,7 @@ def _judged(source: Source, schema: TableSchema, found: Findings) -> DataFile:
         has_uniform_column=has_uniform,
         ignored_columns=tuple(str(name) for name in source.frame.columns if name not in wanted),
         warnings=tuple(found.warnings),
+        leaks=tuple(found.leaks),
         n_files=source.n_files,
     )
 

@@ -20,6 +20,7 @@ from core.service import Prediction, ScoringService
 from core.transactions import Transactions, TransactionSchema
 from training import options
 from training.agreement import agreement
+from training.bundle_columns import leaks_of
 from training.data import Table, read_data
 from training.documents import read_file
 from training.errors import OptionError, TrainingError
@@ -98,6 +99,7 @@ def _schema(bundle: Bundle, target: str) -> TableSchema:
         label_column=target,
         time_field=None,
         optional_fields=frozenset(field.name for field in manifest.fields if field.if_missing is not None),
+        allowed_leaks=frozenset(leaks_of(manifest)),
     )
 
 

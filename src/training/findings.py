@@ -29,6 +29,8 @@ class Findings:
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    leaks: list[str] = field(default_factory=list)
+    """Features that look like a leak and were let in."""
 
 
 def to_numbers(column: pd.Series) -> pd.Series:
@@ -101,10 +103,7 @@ def judge_features(numbers: pd.DataFrame, is_fraud: Flags, schema: TableSchema, 
         column = numbers[name].to_numpy(np.float64)
         precision = _single_column_precision(column, is_fraud)
         if precision >= LEAK:
-            found.problems.append(
-                f"{name}: tells frauds from the rest by itself (average precision {precision:.3f}): a copy of the "
-                "target, or known only afterwards? Leave it out"
-            )
+            _judge_leak(name, precision, schema, found)
         elif precision >= SUSPICIOUS:
             found.warnings.append(f"{name}: average precision {precision:.3f} by itself; is it known in time?")
         if _is_like_an_id(column):
@@ -114,6 +113,18 @@ def judge_features(numbers: pd.DataFrame, is_fraud: Flags, schema: TableSchema, 
         twin = seen.setdefault(numbers[name].to_numpy(np.float64).tobytes(), name)
         if twin != name:
             found.warnings.append(f"{name}: the same values as {twin}")
+
+
+def _judge_leak(name: str, precision: float, schema: TableSchema, found: Findings) -> None:
+    said = f"{name}: tells frauds from the rest by itself (average precision {precision:.3f})"
+    if name in schema.allowed_leaks:
+        found.leaks.append(name)
+        found.warnings.append(f"{said}; let in, and the model card says so")
+        return
+    found.problems.append(
+        f"{said}: a copy of the target, or known only afterwards? Leave it out; --allow-leak {name} lets it in, if it "
+        "is known when a transaction is scored"
+    )
 
 
 def _single_column_precision(column: Floats, is_fraud: Flags) -> float:

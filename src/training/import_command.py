@@ -54,6 +54,7 @@ def import_model(
     amount: options.Amount = None,
     time: options.Time = None,
     weight: options.Weight = None,
+    allow_leak: options.AllowLeak = None,
     split: options.SplitOption = SplitBy.random,
     seed: options.Seed = DEFAULT_SEED,
     name: Annotated[str, typer.Option(help="Name of the model: lower-case letters, digits, hyphens.")] = "imported",
@@ -85,7 +86,7 @@ def import_model(
         costs=AssumedCosts(chargeback_fee, false_decline, review),
         imported=legacy.sha256,
     )
-    data_file, schema = open_data(data, asked)
+    data_file, schema = open_data(data, asked, allow_leak or ())
     print_data_report(data_file, schema)
     with progress() as on_progress:
         bundle = train_bundle(data_file, schema, chosen, out, on_progress, fit_legacy(legacy))

@@ -60,6 +60,7 @@ def _describe_training(run: TrainingRun) -> dict[str, Any]:
             "has_uniform_column": run.data.has_uniform_column,
             "files": run.data.n_files,
             "warnings": list(run.data.warnings),
+            **({"allowed_leaks": list(run.data.leaks)} if run.data.leaks else {}),
         },
         "columns": describe_columns(run.schema),
         "split": {

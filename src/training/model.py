@@ -17,7 +17,7 @@ from training.features import fit_features
 from training.schema import TableSchema
 from training.split import Split
 from training.train import EvaluationRows, Parameters, fit_booster, raw_scores_of
-from training.weighting import odds_factor, real_world_weights
+from training.weighting import growing_weights, odds_factor, real_world_weights
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ def fit_model(
     def fit(preprocessor: Preprocessor, stopping: EvaluationRows) -> xgb.Booster:
         features = preprocessor.transform(split.train.values)
         directions = parameters.directions(schema.model_feature_names)
+        weights = growing_weights(split.train)
         boosters = []
         for number in range(parameters.n_seeds):
 
@@ -65,7 +66,7 @@ def fit_model(
                 on_progress((n_done + n_rounds / parameters.max_rounds) / parameters.n_seeds)
 
             grown = fit_booster(
-                features, split.train.is_fraud, stopping, parameters, seed + number, on_round, directions
+                features, split.train.is_fraud, stopping, parameters, seed + number, on_round, directions, weights
             )
             boosters.append(grown)
         return average(boosters, stopping.features)

@@ -56,13 +56,28 @@ Time = Annotated[
 ]
 Weight = Annotated[
     str | None,
-    typer.Option(metavar="COLUMN", help="How many real transactions a row stands for.", show_default=False),
+    typer.Option(
+        metavar="COLUMN",
+        help="How many real transactions a row stands for: in every figure and rate, and among the rows of its class "
+        "when trees are grown.",
+        show_default=False,
+    ),
 ]
 Features = Annotated[
     str | None,
     typer.Option(
         metavar="A,B,...",
         help="Columns for the model. Default: every column of numbers that is not used otherwise.",
+        show_default=False,
+    ),
+]
+AllowLeak = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-leak",
+        metavar="COLUMN",
+        help="Let this feature in although it tells frauds by itself, which is refused otherwise. The model card says "
+        "so. May be repeated.",
         show_default=False,
     ),
 ]

@@ -20,7 +20,7 @@ from training.features import fit_features
 from training.schema import FeaturePlan, TableSchema
 from training.split import Split, SplitKind, split_table
 from training.train import Parameters
-from training.weighting import real_world_weights
+from training.weighting import growing_weights, real_world_weights
 
 N_FOLDS = 3
 LEAST_GAIN = 0.005
@@ -138,12 +138,11 @@ def _compare(name: str, tried: Floats, best: Floats) -> Trial:
 
 def _score_fold(split: Split, schema: TableSchema, prevalence: float) -> float:
     """Grow a plain booster on the training and validation rows of a fold; return its precision on the third part."""
-    known = np.concatenate([split.train.values, split.validation.values])
-    is_fraud = np.concatenate([split.train.is_fraud, split.validation.is_fraud])
-    preprocessor = Preprocessor(schema.fields, fit_features(known, schema))
+    known = split.train.join(split.validation)
+    preprocessor = Preprocessor(schema.fields, fit_features(known.values, schema))
     booster = xgb.train(
         {**_PARAMETERS.for_xgboost(0), "disable_default_eval_metric": True},
-        xgb.DMatrix(preprocessor.transform(known), is_fraud, nthread=1),
+        xgb.DMatrix(preprocessor.transform(known.values), known.is_fraud, weight=growing_weights(known), nthread=1),
         _ROUNDS,
     )
     unseen = xgb.DMatrix(preprocessor.transform(split.holdout.values), nthread=1)

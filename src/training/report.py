@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from core.decision import DecisionRule, ExpectedLoss
 from training.card_reference import reference_section
+from training.card_training import preprocessing_section, training_section
 from training.decision_plots import COST_CURVE
 from training.figures import FIGURES
 from training.plots import CALIBRATION, PRECISION_RECALL, SCORE_DISTRIBUTION
@@ -19,7 +20,16 @@ _WIDTH = 118
 
 def model_card(manifest: dict[str, Any]) -> str:
     """Return `MODEL_CARD.md`."""
-    sections = (_head, _intended_use, _figures_section, _decisions, _data, _training, _preprocessing, _limits)
+    sections = (
+        _head,
+        _intended_use,
+        _figures_section,
+        _decisions,
+        _data,
+        training_section,
+        preprocessing_section,
+        _limits,
+    )
     return (
         "\n\n".join(
             _wrapped(block) for section in sections for block in section(manifest).split("\n\n") if block.strip()
@@ -199,99 +209,29 @@ one part ({training["split"]["rows_grouped_with_an_equal_one"]} such copies).
 """
 
 
-def _training(manifest: dict[str, Any]) -> str:
-    training = manifest["training"]
-    proof = training["export_proof"]
-    return f"""## How it was made
-
-- {_HOW_SPLIT[training["split"]["by"]]}; seed {training["seed"]} for the
-  split, the trees and the bootstrap. One seed, not the best of several.
-{_grown(manifest)}
-- The ONNX model gave the booster's margin on {proof["n_rows"]:,} rows, at and around every split, with a largest
-  difference of {proof["max_margin_difference"]:.2g}.
-- The golden cases are simulated transactions.
-"""
-
-
-def _grown(manifest: dict[str, Any]) -> str:
-    training, factor = manifest["training"], manifest["calibration"]["odds_factor"]
-    booster, files = training["booster"], training["imported"]
-    if files:
-        digests = ", ".join(f"{role} `{digest[:16]}…`" for role, digest in files.items())
-        return f"""- Booster and scaling were made elsewhere and imported ({digests}).
-  Nobody here knows which rows they were fitted on: if the holdout is among them, its figures flatter.
-- The odds of every score are multiplied by {factor:.4g}, so that the mean probability of the validation rows is the
-  prevalence."""
-    steps = _steps_taken(training)
-    return f"""- Features standardised with the mean and standard deviation of the training rows.{steps}
-- XGBoost {manifest["libraries"]["xgboost"]}, depth {booster["max_depth"]}, learning rate {booster["eta"]:g}, stopped by
-  weighted average precision on the validation rows, cut to the best round.
-- No class weights. Fraud is more frequent among the training rows than in the world; the odds of every score are
-  multiplied by {factor:.4f} to undo that."""
-
-
-_HOW_SPLIT = {
-    "random": "Split at random 60 / 20 / 20 into training, validation and holdout, stratified by label and by how hard "
-    "a\n  simple model finds a row, so that no part is hard or easy by chance",
-    "out-of-time": "Split by time 60 / 20 / 20: training rows first, then validation, then the holdout",
-}
 _SPLIT_LIMIT = {
     "random": "Split at random, not by time: fraud changes, and a live stream will be harder than this holdout.",
     "out-of-time": "The holdout follows the training rows at once; fraud changes, and what comes later will be harder.",
 }
-_STEPS = {
-    "log_amounts": "signed logarithm of the amount",
-    "clip": "features clipped to the range of the training rows",
-    "missing_below": "a value below all others for a missing one, in place of the median",
-    "time_of_day": "sine and cosine of the time of day",
-    "raw_time": "the time itself",
-}
-
-
-def _steps_taken(training: dict[str, Any]) -> str:
-    taken = [_STEPS[name] for name, chosen in training["preprocessing"]["chosen"].items() if chosen]
-    return f" Besides: {', '.join(taken)}." if taken else ""
-
-
-def _preprocessing(manifest: dict[str, Any]) -> str:
-    """Show what was tried; nothing, if nothing was."""
-    tried = manifest["training"]["preprocessing"]
-    if not tried["trials"]:
-        return ""
-    rows = "\n".join(
-        f"| {_STEPS[each['name']]} | {each['average_precision']:.4f} | {each['gain']:+.4f} | {each['noise']:.4f} | "
-        f"{each['verdict']} |"
-        for each in tried["trials"]
-    )
-    raw_time = next((each for each in tried["trials"] if each["name"] == "raw_time"), None)
-    refused = (
-        ""
-        if raw_time is None
-        else f"""
-The raw time would have seemed to change average precision by {raw_time["gain"]:+.4f}, and is refused whatever it seems
-to gain: rows split at random lie between training rows in time, so that such a model knows when frauds came in waves.
-Of a transaction after the last training row it knows nothing."""
-    )
-    return f"""## Steps that were tried
-
-Each on top of those taken before it, by average precision over folds of the {tried["rows"]}. A step is taken if it
-gains more than the noise: {tried["standard_errors"]:g} standard errors over the folds, and at least
-{tried["least_gain"]:g}. Without any of them: {tried["simplest"]:.4f}.
-
-| step | average precision | gain | noise | |
-|---|--:|--:|--:|---|
-{rows}
-{refused}
-"""
 
 
 def _limits(manifest: dict[str, Any]) -> str:
     n_frauds = manifest["holdout"]["n_frauds"]
     return f"""## Limits
 
-- {n_frauds} frauds in the holdout: read the intervals, not the point estimates.
+{_leaks(manifest["training"]["data"])}- {n_frauds} frauds in the holdout: read the intervals, not the point estimates.
 - {_SPLIT_LIMIT[manifest["training"]["split"]["by"]]}
 - Labels are what was reported as fraud; what nobody noticed counts as legitimate.
 - The thresholds are right for the costs above and a prevalence near {manifest["prevalence"]:.4%}, and for no others.
 - Nothing is known of the card holders, so fairness between groups of them cannot be judged.
+"""
+
+
+def _leaks(data: dict[str, Any]) -> str:
+    leaks = data.get("allowed_leaks", [])
+    if not leaks:
+        return ""
+    names = ", ".join(f"`{name}`" for name in leaks)
+    return f"""- **{names}: tells frauds from the rest by itself**, as a copy of the truth would. Whoever trained the
+  model let it in; if it is not known when a transaction is scored, no figure on this page will come true.
 """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from core.preprocessing import FieldSpec
+from training.errors import OptionError
 
 LARGEST_VALUE = 1e30
 """Far above any amount, far below the overflow of float32 after scaling."""
@@ -64,6 +65,8 @@ class TableSchema:
     """Optional column: how many real transactions a row stands for."""
     optional_fields: frozenset[str] = frozenset()
     """Fields that a caller may leave out."""
+    allowed_leaks: frozenset[str] = frozenset()
+    """Features that may tell frauds by themselves: somebody vouches that they are known in time."""
     plan: FeaturePlan = FeaturePlan()
 
     @property
@@ -90,6 +93,19 @@ class TableSchema:
         """Return the schema with what stands for a missing value of each optional field."""
         fields = (each.model_copy(update={"if_missing": stand_ins.get(each.name)}) for each in self.fields)
         return replace(self, fields=tuple(fields))
+
+    def allowing(self, leaks: Iterable[str]) -> TableSchema:
+        """Return the schema with these features let in, although they may tell frauds by themselves.
+
+        Raises
+        ------
+        OptionError
+            One of them is no feature.
+        """
+        allowed = frozenset(leaks)
+        if unknown := sorted(allowed.difference(self.feature_names)):
+            raise OptionError(f"--allow-leak: the model has no feature {', '.join(unknown)}")
+        return replace(self, allowed_leaks=allowed)
 
     @property
     def amount_column(self) -> int:

@@ -124,10 +124,12 @@ def fit_booster(
     seed: int,
     on_round: Callable[[int], None] = lambda _: None,
     directions: tuple[int, ...] = (),
+    weights: Floats | None = None,
 ) -> xgb.Booster:
     """Grow trees until average precision, weighted to the real prevalence, no longer improves.
 
-    Returns the booster cut to its best round, because servers use every tree that a file holds.
+    Returns the booster cut to its best round, because servers use every tree that a file holds. `weights` are those of
+    the rows that it grows on, shape (n_rows,).
     """
 
     def weighted_average_precision(scores: FeatureMatrix, _: xgb.DMatrix) -> tuple[str, float]:
@@ -137,7 +139,7 @@ def fit_booster(
     stop = _StopAtBest(parameters, on_round)
     booster = xgb.train(
         parameters.for_xgboost(seed, directions),
-        _matrix(features, is_fraud),
+        _matrix(features, is_fraud, weights),
         parameters.max_rounds,
         evals=[(_matrix(stopping.features, stopping.is_fraud), "validation")],
         custom_metric=weighted_average_precision,
@@ -178,5 +180,5 @@ def booster_bytes(booster: xgb.Booster) -> bytes:
     return bytes(booster.save_raw("json"))
 
 
-def _matrix(features: FeatureMatrix, is_fraud: Flags | None = None) -> xgb.DMatrix:
-    return xgb.DMatrix(features, is_fraud, nthread=1)
+def _matrix(features: FeatureMatrix, is_fraud: Flags | None = None, weights: Floats | None = None) -> xgb.DMatrix:
+    return xgb.DMatrix(features, is_fraud, weight=weights, nthread=1)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from training import options
+from training.bundle_columns import leaks_of
 from training.columns import Columns, load_columns
 from training.costs import AssumedCosts
 from training.data import DataFile, open_data
@@ -25,6 +28,7 @@ def train(
     time: options.Time = None,
     weight: options.Weight = None,
     features: options.Features = None,
+    allow_leak: options.AllowLeak = None,
     split: options.SplitOption = SplitBy.random,
     seed: options.Seed = DEFAULT_SEED,
     seeds: options.Seeds = 1,
@@ -59,7 +63,7 @@ def train(
         parameters=Parameters(n_seeds=seeds, increasing=tuple(increasing or ()), decreasing=tuple(decreasing or ())),
         search=SearchBudget(search_trials, search_minutes),
     )
-    data_file, schema = _read(data, asked)
+    data_file, schema = _read(data, asked, allow_leak or ())
     with progress() as on_progress:
         bundle = train_bundle(data_file, schema, chosen, out, on_progress)
     print_summary(bundle, out)
@@ -82,7 +86,7 @@ def repeat(
     """
     first = read_manifest(manifest)
     asked = load_columns(columns, target=target, amount=amount, time=time, weight=weight, features=features)
-    data_file, schema = _read(data, asked)
+    data_file, schema = _read(data, asked, leaks_of(first))
     chosen = options_of(first, data_file)
     with progress() as on_progress:
         again = train_bundle(data_file, schema, chosen, out, on_progress)
@@ -90,10 +94,10 @@ def repeat(
     OUTPUT.print(f"The same bytes as then: {out}", markup=False, soft_wrap=True)
 
 
-def _read(data: list[str], asked: Columns | None) -> tuple[DataFile, TableSchema]:
+def _read(data: list[str], asked: Columns | None, allowed_leaks: Sequence[str]) -> tuple[DataFile, TableSchema]:
     with progress() as on_progress:
         on_progress("data", 0.0)
-        data_file, schema = open_data(data, asked)
+        data_file, schema = open_data(data, asked, allowed_leaks)
         on_progress("data", 1.0)
     print_data_report(data_file, schema)
     return data_file, schema

@@ -36,6 +36,20 @@ def real_world_weights(table: Table, prevalence: float) -> Floats:
     return weights * np.where(table.is_fraud, 1.0, np.where(table.is_uniform, legitimate, 0.0))
 
 
+def growing_weights(table: Table) -> Floats | None:
+    """Return the weight of each row in growing trees, shape (n_rows,); None, for 1 each, if the table gives none.
+
+    What the table gives, over its mean among the rows of the class. So rows of a class count as the world has them,
+    and both classes keep the share that they have in the table, which `odds_factor` undoes.
+    """
+    if table.given_weights is None:
+        return None
+    weights = table.given_weights
+    fraud, legitimate = weights[table.is_fraud].mean(), weights[~table.is_fraud].mean()
+    scaled: Floats = weights / np.where(table.is_fraud, fraud, legitimate)
+    return scaled
+
+
 def odds_factor(is_fraud: Flags, prevalence: float) -> float:
     """Return the factor by which the odds of a model trained on such labels become those of the real world."""
     n_frauds, n_legitimate = int(is_fraud.sum()), int((~is_fraud).sum())

@@ -30,6 +30,10 @@ def with_column(frame, name, values):
     return frame.assign(**{name: values})
 
 
+def leaking(frame):
+    return with_column(frame, "chargeback_fee", frame["is_fraud"] * 15.0 + 1.0)
+
+
 def test_open_data_takes_every_column_of_numbers_as_a_feature(frame, opened):
     data, schema = opened(frame)
 
@@ -148,19 +152,42 @@ def test_load_columns_options_alone_must_say_target_and_amount():
 
 
 def test_open_data_copy_of_the_target_is_refused(frame, opened):
-    leaking = with_column(frame, "chargeback_fee", frame["is_fraud"] * 15.0 + 1.0)
-
     with pytest.raises(DataError, match=r"chargeback_fee: tells frauds from the rest by itself"):
-        opened(leaking)
+        opened(leaking(frame))
 
 
 def test_open_data_leak_in_the_middle_of_the_range_is_refused_too(frame, opened):
     rng = np.random.default_rng(1)
     around = np.where(rng.random(len(frame)) < 0.5, rng.uniform(-9, -2, len(frame)), rng.uniform(2, 9, len(frame)))
-    leaking = with_column(frame, "odd", np.where(frame["is_fraud"] == 1, rng.uniform(-1, 1, len(frame)), around))
+    odd = with_column(frame, "odd", np.where(frame["is_fraud"] == 1, rng.uniform(-1, 1, len(frame)), around))
 
     with pytest.raises(DataError, match="odd: tells frauds"):
-        opened(leaking)
+        opened(odd)
+
+
+def test_open_data_leak_that_is_allowed_is_let_in_and_said(frame, opened):
+    data, schema = opened(leaking(frame), COLUMNS + "allow_leak: [chargeback_fee, rate]\n")
+
+    assert "chargeback_fee" in schema.feature_names
+    assert data.leaks == ("chargeback_fee",), "and not rate, which tells nothing"
+    assert any(warning.startswith("chargeback_fee: tells frauds") for warning in data.warnings)
+
+
+def test_open_data_one_leak_that_is_allowed_lets_in_no_other(frame, opened):
+    two = with_column(leaking(frame), "refund", frame["is_fraud"] * 3.0)
+
+    with pytest.raises(DataError) as error:
+        opened(two, COLUMNS + "allow_leak: [refund]\n")
+
+    [problem] = error.value.problems
+    assert problem.startswith("chargeback_fee: tells frauds")
+    assert "--allow-leak chargeback_fee" in problem
+
+
+@pytest.mark.parametrize("name", ["stands_for", "chargeback"])
+def test_open_data_leak_of_no_feature_cannot_be_allowed(frame, opened, name):
+    with pytest.raises(OptionError, match=f"no feature {name}"):
+        opened(leaking(frame), COLUMNS + f"allow_leak: [{name}]\n")
 
 
 def test_open_data_id_and_twin_are_warned_of(frame, opened):

@@ -6,12 +6,13 @@ import pytest
 import xgboost as xgb
 
 from core.preprocessing import Preprocessor
+from training.columns import Columns
 from training.data import Table
 from training.errors import OptionError
 from training.features import fit_features
 from training.model import fit_model
 from training.schema import CREDITCARD
-from training.split import Split
+from training.split import Split, split_table
 from training.train import Parameters, booster_bytes, margins_of, raw_scores_of
 
 FEW_ROUNDS = Parameters(max_rounds=40, min_rounds=10, patience=10)
@@ -125,3 +126,26 @@ def test_directions_of_no_feature_or_of_both_ways_are_refused(parameters, messag
 def test_directions_without_any_leave_the_booster_as_it_was():
     assert Parameters().directions(CREDITCARD.feature_names) == ()
     assert "monotone_constraints" not in Parameters().for_xgboost(1)
+
+
+def test_fit_model_sees_the_world_through_rows_that_were_sampled_unevenly():
+    """Of legitimate transactions abroad a tenth was kept, with weight 10: fraud there is no likelier than at home."""
+    rng = np.random.default_rng(11)
+    is_fraud = rng.random(40_000) < 0.05
+    abroad = rng.random(len(is_fraud)) < 0.5
+    values = np.column_stack([rng.normal(is_fraud * 1.0, 1.0), abroad, rng.exponential(50.0, len(is_fraud))])
+    kept = is_fraud | ~abroad | (rng.random(len(is_fraud)) < 0.1)
+    weights = np.where(abroad & ~is_fraud, 10.0, 1.0)
+    schema = Columns(target="y", amount="amount", weight="weight").table_schema(["signal", "abroad", "amount"])
+    table = Table(values[kept], is_fraud[kept], ~is_fraud[kept], weights[kept])
+    parameters = Parameters(max_depth=2, eta=0.3, max_rounds=30, min_rounds=30)
+
+    def odds_abroad(given):
+        split = split_table(replace(table, given_weights=given), schema, seed=1)
+        model = fit_model(split, schema, parameters, prevalence=0.05, seed=1)
+        scores = model.fraud_scores(values)
+        odds = [scores[group].mean() / (1 - scores[group].mean()) for group in (abroad, ~abroad)]
+        return odds[0] / odds[1]
+
+    assert odds_abroad(weights[kept]) == pytest.approx(1.0, abs=0.25)
+    assert odds_abroad(None) > 3.0

@@ -1,9 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from core.calibration import PriorCorrection
 from training.data import DataFile, Table
-from training.weighting import CREDITCARD_PREVALENCE, odds_factor, real_prevalence, real_world_weights
+from training.weighting import (
+    CREDITCARD_PREVALENCE,
+    growing_weights,
+    odds_factor,
+    real_prevalence,
+    real_world_weights,
+)
 
 
 def rows(n_frauds, n_uniform, n_other=0):
@@ -61,3 +69,17 @@ def test_real_prevalence_source_is_given_then_public_then_the_file(has_uniform_c
 
 def test_creditcard_prevalence_is_that_of_the_public_data_set():
     assert CREDITCARD_PREVALENCE == 0.001727485630620034
+
+
+def test_growing_weights_of_a_table_that_gives_none_are_none():
+    assert growing_weights(rows(3, 5)) is None
+
+
+def test_growing_weights_keep_each_class_at_its_share_and_the_rows_of_a_class_at_theirs():
+    table = replace(rows(2, 4), given_weights=np.array([1.0, 3.0, 10.0, 10.0, 10.0, 50.0]))
+
+    weights = growing_weights(table)
+
+    assert weights == pytest.approx([0.5, 1.5, 0.5, 0.5, 0.5, 2.5])
+    assert weights[table.is_fraud].sum() == 2
+    assert weights[~table.is_fraud].sum() == 4
