@@ -173,5 +173,7 @@ class EventLog:
         if not _ALLOWED.issuperset(fields):
             raise TypeError(f"not loggable: {', '.join(sorted(fields.keys() - _ALLOWED))}")
         if level >= self._level:
-            # Not by `log`, which first walks the stack for the place of the call.
-            self._logger.handle(EventRecord(level, event, fields))
+            # Not by `log`, which first walks the stack for the place of the call, nor to the handlers of loggers above.
+            record = EventRecord(level, event, fields)
+            for handler in self._logger.handlers:
+                handler.handle(record)

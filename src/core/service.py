@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -44,8 +43,7 @@ _AS_PREDICTION = partial(tuple.__new__, Prediction)
 """`Prediction._make` without a call of Python's: there are thousands in a batch."""
 
 
-@dataclass(frozen=True, slots=True)
-class Predictions:
+class Predictions(NamedTuple):
     """The answers for transactions, in order, one column for each part of a `Prediction`."""
 
     transaction_ids: Sequence[str | None]
@@ -119,7 +117,7 @@ class ScoringService:
         scores, degraded_by = await self._score(await anyio.to_thread.run_sync(derive) if large else derive())
         read = partial(explainer.reasons, values, scores)
         reasons = await anyio.to_thread.run_sync(read) if large else read()
-        return replace(self._predictions(transactions, scores[: len(values)], degraded_by), reasons=reasons)
+        return self._predictions(transactions, scores[: len(values)], degraded_by)._replace(reasons=reasons)
 
     async def score_many(self, transactions: Transactions) -> list[Prediction]:
         """Return what `score` does, row by row."""

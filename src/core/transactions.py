@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -25,8 +24,7 @@ Location = tuple[str | int, ...]
 TransactionId = Annotated[str, Field(max_length=MAX_ID_LENGTH, description="Comes back as it was sent.")]
 
 
-@dataclass(frozen=True, slots=True)
-class Transactions:
+class Transactions(NamedTuple):
     """Validated transactions: `ids`, and `values` of shape (n, n_fields) in the order of the bundle's fields."""
 
     ids: list[str | None]

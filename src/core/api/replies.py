@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 from pydantic_core import to_json
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from core.decision import Decision
 from core.service import Prediction, Predictions
@@ -22,9 +23,12 @@ class JsonReply(Response):
 
     def __init__(self, body: bytes) -> None:
         self.status_code = 200
-        self.background = None
         self.body = body
         self.raw_headers = [(b"content-length", b"%d" % len(body)), _MEDIA_TYPE]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body})
 
 
 def prediction_reply(predictions: Predictions, model_version: str) -> JsonReply:
