@@ -1,4 +1,4 @@
-"""The model bundle on disk: read, verify every byte, only then parse; refuse whatever does not match."""
+"""The model bundle: read, verify every byte, only then parse; refuse whatever does not match."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import hashlib
 import json
 import re
 import stat
-from collections.abc import Sized
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Protocol, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -110,19 +110,42 @@ def load_bundle(path: Path, *, expected_digest: str | None = None) -> Bundle:
         The directory is not a bundle, a byte of it differs from its manifest, or its golden cases do not
         come out as recorded. Nothing but the manifest is parsed before every digest was compared.
     """
-    sizes = _list_files(path)
-    manifest_bytes = _read(path, MANIFEST, min(sizes[MANIFEST], _MAX_MANIFEST_BYTES))
+    return verified_bundle(_Directory(path), expected_digest=expected_digest)
+
+
+class BundleSource(Protocol):
+    """Where the files of a bundle are; as text, what to call it in errors."""
+
+    def sizes(self) -> Mapping[str, int]:
+        """Return the bytes of each file, by its name."""
+        ...
+
+    def read(self, name: str, limit: int) -> bytes:
+        """Return the file, or its first `limit` bytes."""
+        ...
+
+
+def verified_bundle(source: BundleSource, *, expected_digest: str | None = None) -> Bundle:
+    """Read and verify the bundle in `source`, as `load_bundle` does.
+
+    Raises
+    ------
+    BundleError
+    """
+    sizes = source.sizes()
+    _check_names(sizes, source)
+    manifest_bytes = _read(source, MANIFEST, min(sizes[MANIFEST], _MAX_MANIFEST_BYTES))
     digest = hashlib.sha256(manifest_bytes).hexdigest()
-    if _read(path, MANIFEST_DIGEST, 100) != digest_line(digest):
-        raise BundleError(f"{path}: {MANIFEST} does not match {MANIFEST_DIGEST}: the bundle is damaged")
+    if _read(source, MANIFEST_DIGEST, 100) != digest_line(digest):
+        raise BundleError(f"{source}: {MANIFEST} does not match {MANIFEST_DIGEST}: the bundle is damaged")
     if expected_digest is not None and digest != expected_digest:
-        raise BundleError(f"{path}: this is not the bundle that MODEL_BUNDLE_SHA256 names")
-    manifest = _parse(Manifest, manifest_bytes, path, MANIFEST)
-    files = _read_verified(path, manifest, sizes)
-    bundle = Bundle(manifest, digest, files, _parse(GoldenCases, files[GOLDEN], path, GOLDEN))
-    _check_ranges(bundle, path)
-    _check_golden_features(bundle, path)
-    _check_golden_decisions(bundle, path)
+        raise BundleError(f"{source}: this is not the bundle that MODEL_BUNDLE_SHA256 names")
+    manifest = _parse(Manifest, manifest_bytes, source, MANIFEST)
+    files = _read_verified(source, manifest, sizes)
+    bundle = Bundle(manifest, digest, files, _parse(GoldenCases, files[GOLDEN], source, GOLDEN))
+    _check_ranges(bundle, source)
+    _check_golden_features(bundle, source)
+    _check_golden_decisions(bundle, source)
     return bundle
 
 
@@ -155,79 +178,99 @@ def check_golden_scores(bundle: Bundle, raw_scores: Scores) -> None:
             )
 
 
-def _list_files(path: Path) -> dict[str, int]:
-    """Return name -> size of every entry; nothing but regular files may be there."""
-    try:
-        entries = {entry.name: entry.lstat() for entry in path.iterdir()}
-    except OSError as error:
-        raise BundleError(f"no model bundle at {path} ({error.strerror}); set MODEL_BUNDLE") from error
+@dataclass(frozen=True)
+class _Directory:
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def sizes(self) -> dict[str, int]:
+        """Nothing but regular files may be there."""
+        try:
+            entries = {entry.name: entry.lstat() for entry in self.path.iterdir()}
+        except OSError as error:
+            raise BundleError(f"no model bundle at {self.path} ({error.strerror}); set MODEL_BUNDLE") from error
+        for name, status in entries.items():
+            if not stat.S_ISREG(status.st_mode):
+                raise _stray(name, self)
+        return {name: status.st_size for name, status in entries.items()}
+
+    def read(self, name: str, limit: int) -> bytes:
+        try:
+            with (self.path / name).open("rb") as file:
+                return file.read(limit)
+        except OSError as error:
+            raise BundleError(f"{self.path}: cannot read {name} ({error.strerror})") from error
+
+
+def _check_names(sizes: Mapping[str, int], source: BundleSource) -> None:
     for name in (MANIFEST, MANIFEST_DIGEST):
-        if name not in entries:
-            raise BundleError(f"{path} is not a model bundle: {name} is missing")
-    for name, status in entries.items():
-        if not stat.S_ISREG(status.st_mode) or not _FILE_NAME.fullmatch(name):
-            raise BundleError(f"{path}: {name!r} does not belong in a model bundle")
-    return {name: status.st_size for name, status in entries.items()}
+        if name not in sizes:
+            raise BundleError(f"{source} is not a model bundle: {name} is missing")
+    for name in sizes:
+        if not _FILE_NAME.fullmatch(name):
+            raise _stray(name, source)
 
 
-def _read_verified(path: Path, manifest: Manifest, sizes: dict[str, int]) -> dict[str, bytes]:
+def _stray(name: str, source: BundleSource) -> BundleError:
+    return BundleError(f"{source}: {name!r} does not belong in a model bundle")
+
+
+def _read_verified(source: BundleSource, manifest: Manifest, sizes: Mapping[str, int]) -> dict[str, bytes]:
     if absent := [name for name in REQUIRED_FILES if name not in manifest.files]:
-        raise BundleError(f"{path}: the manifest does not list {', '.join(absent)}")
+        raise BundleError(f"{source}: the manifest does not list {', '.join(absent)}")
     if odd := set(sizes).symmetric_difference({*manifest.files, MANIFEST, MANIFEST_DIGEST}):
-        raise BundleError(f"{path}: missing from the bundle or from its manifest: {', '.join(sorted(odd))}")
+        raise BundleError(f"{source}: missing from the bundle or from its manifest: {', '.join(sorted(odd))}")
     files: dict[str, bytes] = {}
     for name, entry in manifest.files.items():
-        content = _read(path, name, entry.bytes) if sizes[name] == entry.bytes else None
+        content = _read(source, name, entry.bytes) if sizes[name] == entry.bytes else None
         if content is None or hashlib.sha256(content).hexdigest() != entry.sha256:
-            raise BundleError(f"{path}: {name} does not match its sha256 in the manifest: the bundle is damaged")
+            raise BundleError(f"{source}: {name} does not match its sha256 in the manifest: the bundle is damaged")
         files[name] = content
     return files
 
 
-def _read(path: Path, name: str, size: int) -> bytes:
+def _read(source: BundleSource, name: str, size: int) -> bytes:
     """Read at most one byte more than `size`, so that a file that grew is noticed but never read whole."""
-    try:
-        with (path / name).open("rb") as file:
-            return file.read(size + 1)
-    except OSError as error:
-        raise BundleError(f"{path}: cannot read {name} ({error.strerror})") from error
+    return source.read(name, size + 1)
 
 
-def _parse(model: type[_ModelT], content: bytes, path: Path, name: str) -> _ModelT:
+def _parse(model: type[_ModelT], content: bytes, source: BundleSource, name: str) -> _ModelT:
     try:
         return model.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False, include_context=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise BundleError(f"{path}: {name} is not valid: {where}: {first['msg']}") from error
+        raise BundleError(f"{source}: {name} is not valid: {where}: {first['msg']}") from error
 
 
-def _check_ranges(bundle: Bundle, path: Path) -> None:
+def _check_ranges(bundle: Bundle, source: BundleSource) -> None:
     """No value that the schema admits may overflow float32, nor may one that stands for a missing one."""
     largest = np.abs(bundle.preprocessor.ranges()).max(axis=0)
     if not (largest <= FLOAT32_MAX).all():
         names = [f.name for f, size in zip(bundle.manifest.features, largest, strict=True) if not size <= FLOAT32_MAX]
-        raise BundleError(f"{path}: values within the declared range overflow float32: {', '.join(names)}")
+        raise BundleError(f"{source}: values within the declared range overflow float32: {', '.join(names)}")
 
 
-def _check_golden_features(bundle: Bundle, path: Path) -> None:
+def _check_golden_features(bundle: Bundle, source: BundleSource) -> None:
     names = set(bundle.field_names)
     if any(set(case) != names for case in bundle.golden.transactions):
-        raise BundleError(f"{path}: the golden transactions do not have the fields of the manifest")
+        raise BundleError(f"{source}: the golden transactions do not have the fields of the manifest")
     features = bundle.golden_features()
     if any(len(row) != bundle.preprocessor.n_features for row in bundle.golden.features) or not np.allclose(
         features, np.array(bundle.golden.features), rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE
     ):
-        raise BundleError(f"{path}: preprocessing does not turn the golden transactions into their features")
+        raise BundleError(f"{source}: preprocessing does not turn the golden transactions into their features")
 
 
-def _check_golden_decisions(bundle: Bundle, path: Path) -> None:
+def _check_golden_decisions(bundle: Bundle, source: BundleSource) -> None:
     recorded = bundle.golden.decisions
     if recorded is None:
         if isinstance(bundle.manifest.thresholds, ExpectedLoss):
-            raise BundleError(f"{path}: {GOLDEN} records no decisions")
+            raise BundleError(f"{source}: {GOLDEN} records no decisions")
     elif bundle.decider.decide(bundle.golden.fraud_scores, bundle.golden_values()) != recorded:
-        raise BundleError(f"{path}: the golden transactions are not decided as recorded")
+        raise BundleError(f"{source}: the golden transactions are not decided as recorded")
 
 
 def write_bundle(path: Path, manifest: dict[str, Any], files: dict[str, bytes]) -> str:

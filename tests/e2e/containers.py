@@ -90,8 +90,9 @@ class Container:
         """Return the exit code, once there is one."""
         return int(docker("wait", self.id))
 
-    def wait_until_ready(self) -> None:
-        ask = Socket(self.port).send
+    def wait_until_ready(self, port: int | None = None) -> None:
+        """`port` of this machine, where the container has none of its own."""
+        ask = Socket(port or self.port).send
         deadline = time.monotonic() + READY_S
         while True:
             try:

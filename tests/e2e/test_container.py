@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.app_under_test import KEY
+from tests.app_under_test import ADMIN_KEY, KEY
 from tests.contract.case import CSV_TYPE, JSON_TYPE, KEY_HEADER
 from tests.contract.exchange import Request
 from tests.contract.rows import shipped_rows
 from tests.contract.transports import Socket
+from tests.e2e.aws import REGION, simulated_aws
 from tests.e2e.containers import BASE, HARDENED, Container, docker, run_in, serving, started
 from tests.e2e.load import Load
+from tests.processes import free_port
 from tests.repository import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("image")]
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.usefixtures("image")]
 EVENTS = ROOT / "events"
 MOST_ADDED_BYTES = 230_000_000
 READY = Request("GET", "/health/ready")
+RELOAD = Request("POST", "/model/reload", ((b"x-api-key", ADMIN_KEY.encode()),))
 
 # Runs in the container, which has no network but its own.
 PREDICT_INSIDE = """
@@ -152,6 +155,41 @@ class TestServing:
             done = container.execute("python", "-IS", "/app/ecs/healthcheck.py")
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("no answer from /health: ")
+
+
+def test_bundle_from_s3_needs_no_disk(tmp_path: Path) -> None:
+    """Hardened as the task definitions are, and on the network of this machine, where S3 is stood in for."""
+    port = free_port()
+    with simulated_aws(tmp_path) as aws:
+        s3 = aws.client("s3")
+        s3.create_bucket(Bucket="models", CreateBucketConfiguration={"LocationConstraint": REGION})
+        for path in (ROOT / "models" / "creditcard").iterdir():
+            s3.upload_file(str(path), "models", f"creditcard/{path.name}")
+        settings = {
+            **{"API_KEY": f"{KEY},{ADMIN_KEY}:admin", "MODEL_BUNDLE": "s3://models/creditcard"},
+            **{"AWS_ENDPOINT_URL": aws.endpoint, "AWS_REGION": REGION, "AWS_DEFAULT_REGION": REGION},
+            **{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_EC2_METADATA_DISABLED": "true"},
+        }
+        environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
+        command = ("env", "HOST=127.0.0.1", f"PORT={port}", "python", "ecs/server.py")
+        with started(*HARDENED, *environment, "--network", "host", command=command) as container:
+            container.wait_until_ready(port)
+            ask = Socket(port).send
+            written = container.execute("sh", "-c", "touch /tmp/x /dev/shm/x /app/x").stderr.count("Read-only")
+            scored = ask(post("/predict", "predict_fraud.json"))
+            again = ask(RELOAD)
+            s3.put_object(Bucket="models", Key="creditcard/golden.json", Body=b"{}")
+            refused = ask(RELOAD)
+            still = ask(post("/predict", "predict_fraud.json"))
+            _, errors = container.output()
+
+    assert written >= 2
+    assert (scored.status, scored.json()["decision"]) == (200, "decline")
+    assert (again.status, again.json()["changed"]) == (200, False)
+    assert (refused.status, refused.json()["code"]) == (409, "model_refused")
+    assert "s3://models/creditcard: golden.json" in refused.json()["detail"]
+    assert still.status == 200
+    assert errors == ""
 
 
 def wait_until_healthy(container: Container) -> None:

@@ -29,7 +29,7 @@ def s3(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nothing-can-be-written"))
     with mock_aws():
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket="models")
@@ -42,19 +42,16 @@ def upload(s3: Any, folder: Path, prefix: str = "fraud/tiny/") -> None:
 
 
 @pytest.mark.parametrize("uri", [URI, f"{URI}/"])
-def test_bundle_in_s3_is_the_same_as_in_its_directory(
-    s3: Any, tiny: Bundle, tiny_path: Path, tmp_path: Path, uri: str
-) -> None:
+def test_bundle_in_s3_is_the_same_as_in_its_directory(s3: Any, tiny: Bundle, tiny_path: Path, uri: str) -> None:
     upload(s3, tiny_path)
     upload(s3, tiny_path, "fraud/tiny-2/")  # a neighbour whose name begins alike
 
     assert load_bundle_from(uri, expected_digest=tiny.digest) == load_bundle_from(tiny_path) == tiny
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("fault", ["damaged", "pinned", "extra", "nested", "empty", "bucket", "too-many", "too-large"])
 def test_bundle_that_is_not_what_it_should_be_is_refused(
-    s3: Any, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+    s3: Any, tiny_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     if fault != "empty":
         upload(s3, tiny_path)
@@ -71,17 +68,6 @@ def test_bundle_that_is_not_what_it_should_be_is_refused(
             "s3://elsewhere/fraud/tiny" if fault == "bucket" else URI,
             expected_digest="0" * 64 if fault == "pinned" else None,
         )
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_no_room_for_the_download_is_a_sentence(
-    s3: Any, tiny_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    upload(s3, tiny_path)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "no-such"))
-
-    with pytest.raises(BundleError, match="no room for it in a temporary directory"):
-        load_bundle_from(URI)
 
 
 def test_setting_takes_a_directory_or_a_uri() -> None:
