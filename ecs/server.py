@@ -105,6 +105,7 @@ class Server(uvicorn.Server):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):
             self.run([listener])
+        flush_lines_by(None)
         self._metrics.flush()
         return self.exit_code
 

@@ -7,7 +7,7 @@ import shutil
 import signal
 import socket
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -104,12 +104,15 @@ def test_second_signal_does_not_wait_for_the_drain(tmp_path: Path) -> None:
 
 
 def test_second_signal_cuts_off_what_is_in_flight_and_says_so(tmp_path: Path) -> None:
-    with serving(tmp_path, API_KEY=KEY) as server, closing(RequestInFlight(server.port)):
+    with serving(tmp_path, API_KEY=KEY) as server, ExitStack() as in_flight:
+        for _ in range(3):
+            in_flight.enter_context(closing(RequestInFlight(server.port)))
         server.process.send_signal(signal.SIGTERM)
         wait_until_refused(server.port)
         server.process.send_signal(signal.SIGTERM)
 
         assert server.process.wait(20) == 1
+        assert server.err.read_text() == ""
 
 
 def test_reply_does_not_name_the_server(tmp_path: Path) -> None:
