@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.processes import environment_of, run_python
 from tests.repository import ROOT
@@ -25,15 +26,13 @@ def score(bundle: Path, source: Path, out: Path, *more: str) -> subprocess.Compl
     return run_python(*command(source, out, *more), MODEL_BUNDLE=str(bundle), LOG_LEVEL="ERROR")
 
 
-def start(bundle: Path, source: Path, out: Path, *more: str, **settings: str) -> subprocess.Popen[bytes]:
-    """Start, and leave it running."""
+def start(bundle: Path, source: Path, out: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start, and leave it running; `options` are those of `Popen`."""
     return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        [sys.executable, *command(source, out, *more)],
+        [sys.executable, *command(source, out)],
         cwd=ROOT,
-        env=environment_of({"MODEL_BUNDLE": str(bundle), **settings}),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        env=environment_of({"MODEL_BUNDLE": str(bundle)}),
+        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from pathlib import Path
 from typing import get_args
@@ -20,10 +21,10 @@ from core.jobs.local.folders import version_of
 from core.jobs.local.opening import cores
 from core.jobs.local.run import Run, digest_of, finished, score_file
 from core.jobs.progress import ProgressLine
-from core.jobs.records import REASONS, RESULT_COLUMNS, FormatName, JobOptions
+from core.jobs.records import RESULT_COLUMNS, FormatName, JobOptions, result_columns
 from core.jobs.results import MANIFEST, ResultManifest
 from core.settings import load_settings
-from core.transactions import TransactionSchema
+from core.transactions import ID_COLUMN, TransactionSchema
 
 EXIT_FAILED, EXIT_CONFIGURATION, EXIT_INTERRUPTED = 1, 2, 130
 _EPILOG = f"""\
@@ -63,7 +64,7 @@ def _arguments() -> argparse.ArgumentParser:
     score.add_argument(
         "--rows-per-part", type=_positive, default=ROWS_PER_CHUNK, metavar="N", help=f"({ROWS_PER_CHUNK})"
     )
-    score.add_argument("--patience", type=float, default=600.0, metavar="SECONDS",
+    score.add_argument("--patience", type=_seconds, default=600.0, metavar="SECONDS",
                        help="how long to wait for a scorer that gives no scores (600)")  # fmt: skip
     return parser
 
@@ -74,9 +75,8 @@ def main(arguments: list[str] | None = None) -> int:
     line = ProgressLine(sys.stderr)
     try:
         run = _plan(asked)
-        manifest = _finished(run)
-        if manifest is None:
-            manifest = score_file(run, lambda done: line.show(done.counts.read, done.share), lambda: None)
+        there = _finished(run)
+        manifest = there or score_file(run, lambda done: line.show(done.counts.read, done.share), lambda: None)
     except StartupError as error:
         sys.stderr.write(f"score: {error}\n")
         return EXIT_CONFIGURATION
@@ -84,17 +84,24 @@ def main(arguments: list[str] | None = None) -> int:
         line.close()
         sys.stderr.write(f"score: {error.job_code}: {error}\n")
         return EXIT_FAILED
+    except OSError as error:
+        line.close()
+        sys.stderr.write(f"score: storage_failed: {error}\n")
+        return EXIT_FAILED
     except KeyboardInterrupt:
         line.close()
         sys.stderr.write("score: stopped; the same command goes on from here\n")
         return EXIT_INTERRUPTED
     line.close()
-    counts = manifest.counts
-    sys.stdout.write(
-        f"{counts.read:,} rows: {counts.scored:,} scored, {counts.rejected:,} rejected; "
-        f"{len(manifest.parts)} parts in {run.out}\n"
-    )
+    sys.stdout.write(f"{_summary(manifest)} in {run.out}{', already there' if there else ''}\n")
     return 0
+
+
+def _summary(manifest: ResultManifest) -> str:
+    counts, n_parts = manifest.counts, len(manifest.parts)
+    rows = f"{counts.read:,} row{'s' if counts.read > 1 else ''}"
+    parts = f"{n_parts} part{'s' if n_parts > 1 else ''}"
+    return f"{rows}: {counts.scored:,} scored, {counts.rejected:,} rejected; {parts}"
 
 
 def _plan(asked: argparse.Namespace) -> Run:
@@ -106,6 +113,8 @@ def _plan(asked: argparse.Namespace) -> Run:
     """
     if not asked.file.is_file():
         raise JobFailedError("input_missing", f"there is no file {asked.file}")
+    if asked.out.exists() and not asked.out.is_dir():
+        raise JobFailedError("storage_failed", f"{asked.out} is no folder")
     format_name = asked.format or guess_format(asked.file)
     if format_name is None:
         raise JobFailedError("unknown_format", f"the name of the file does not tell its format: give --format "
@@ -155,16 +164,26 @@ def _finished(run: Run) -> ResultManifest | None:
         return None
     if (manifest.input.sha256, manifest.bundle_sha256) != (digest_of(run.source), run.bundle_sha256):
         raise JobFailedError("result_exists", f"{run.out} holds the result of another file or model")
-    if (manifest.columns[-1] == REASONS) != run.options.reasons:
+    carried = [(), (ID_COLUMN,)] if run.options.carry is None else [run.options.carry]
+    if manifest.columns not in [result_columns(each, reasons=run.options.reasons) for each in carried]:
         raise JobFailedError("result_exists", f"{run.out} holds a result with other columns")
     return manifest
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("should be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("should be a whole number, 1 or more")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise argparse.ArgumentTypeError("should be a number of seconds, 0 or more")
+    return seconds
 
 
 if __name__ == "__main__":

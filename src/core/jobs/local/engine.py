@@ -152,7 +152,7 @@ class LocalEngine:
             self._end(job, JobProblem(code=error.job_code, text=f"{error}"))
         except _StoppedError:
             return
-        except OSError as error:
+        except (OSError, sqlite3.Error) as error:
             self._log.unexpected("jobs folder failed", error)
             self._end(job, JobProblem(code="storage_failed", text="The jobs folder cannot be read or written."))
         except JobStateError:

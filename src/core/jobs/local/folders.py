@@ -15,11 +15,15 @@ PARTIAL = ".partial"
 def write_durably(path: Path, data: bytes) -> None:
     """Write a file that is there whole or, if the process or the machine stops meanwhile, not at all."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)  # the disk may be full of what else is written
+        raise
     sync_folder(path.parent)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from types import TracebackType
@@ -79,7 +81,8 @@ class WorkerPool:
     def _hire(self) -> Connection:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs, self._order), daemon=True)
-        process.start()
+        with _unheard_ctrl_c():
+            process.start()
         theirs.close()  # so that its end is closed when the process ends
         self._processes[ours] = process
         return ours
@@ -100,3 +103,17 @@ class WorkerPool:
             raise JobFailedError(answer.code, answer.text)
         done: Done = answer
         return done
+
+
+@contextlib.contextmanager
+def _unheard_ctrl_c() -> Iterator[None]:
+    """Keep Ctrl-C from a process that starts meanwhile, which could not ignore it yet; this one hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # or it would be started by the first process, and unblock the signal again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

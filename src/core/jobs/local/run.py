@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from core.errors import JobFailedError
 from core.jobs.formats.base import ChunkLimits, Table
 from core.jobs.formats.choice import format_of
@@ -75,11 +77,19 @@ Report = Callable[[Progress], None]
 
 
 def finished(out: Path) -> ResultManifest | None:
-    """Return the manifest of the result in the folder; None if there is no result yet."""
+    """Return the manifest of the result in the folder; None if there is no result yet.
+
+    Raises
+    ------
+    JobFailedError
+        The manifest there is of something else.
+    """
     try:
         return ResultManifest.model_validate_json((out / MANIFEST).read_bytes())
     except FileNotFoundError:
         return None
+    except ValidationError:
+        raise JobFailedError("result_exists", f"The folder has a {MANIFEST} that is not of a result.") from None
 
 
 def score_file(run: Run, report: Report, check: Callable[[], None]) -> ResultManifest:
@@ -99,7 +109,10 @@ def score_file(run: Run, report: Report, check: Callable[[], None]) -> ResultMan
         ledger = Ledger(partial / _LEDGER)
         try:
             if ledger.begin(run.plan()) != run.plan():
-                text = "The input, the options or the model are not those that this folder was begun with."
+                text = (
+                    "The input, the options or the model are not those that this folder was begun with. "
+                    f"Another folder, or this one without its {PARTIAL}, begins anew."
+                )
                 raise JobFailedError("input_changed", text)
             manifest = _score(run, ledger, report, check)
             _publish(run, manifest)
@@ -135,6 +148,7 @@ def _commit_all(run: Run, table: Table, ledger: Ledger, report: Report, check: C
     committed = ledger.committed()
     parts = {position: part for position, (_, part) in committed.items()}
     shares: dict[int, float] = {}
+    furthest = 0.0
 
     def left_to_do() -> Iterator[Assignment]:
         position = -1
@@ -156,7 +170,8 @@ def _commit_all(run: Run, table: Table, ledger: Ledger, report: Report, check: C
         for done in pool.run(left_to_do(), check):
             ledger.commit(done.position, done.payload_sha256, done.part)
             parts[done.position] = done.part
-            report(Progress(total(list(parts.values())), shares[done.position]))
+            furthest = max(furthest, shares[done.position])  # of two chunks under way, the later may be done first
+            report(Progress(total(list(parts.values())), furthest))
     return [parts[position] for position in sorted(parts)]
 
 

@@ -115,7 +115,10 @@ class Worker:
             scored=scored.n_scored,
             rejected=scored.n_rejected,
         )
-        write_durably(self._order.folder / part.name, data)
+        try:
+            write_durably(self._order.folder / part.name, data)
+        except OSError as error:
+            return Failed("storage_failed", f"A part of the result cannot be written: {error.strerror}.")
         return Done(assignment.position, hashlib.sha256(assignment.payload).hexdigest(), part)
 
     def _score(self, rows: Rows) -> ScoredChunk:
