@@ -87,6 +87,10 @@ class ScoringService:
             return await self._gatherer.answer(transactions)
         return await self._score_table(transactions)
 
+    def gathers(self, transactions: Transactions) -> bool:
+        """Tell whether `score`, in company, answers them together with others within a turn of the event loop."""
+        return self._gatherer is not None and len(transactions.ids) == 1
+
     async def _score_all(self, singles: list[Transactions]) -> list[Predictions]:
         """Return the predictions of single transactions, each with its own columns."""
         if len(singles) == 1:

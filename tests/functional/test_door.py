@@ -12,9 +12,10 @@ import pytest
 from starlette.types import Message
 
 from core.api import admission
-from core.api.admission import ARRIVED
+from core.api.admission import ARRIVED, IN_COMPANY
 from core.api.auth import key_id
 from core.bundle import Bundle
+from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
 from tests.app_under_test import KEY, OTHER_KEY, app_with
 from tests.contract.case import JSON_TYPE, KEY_HEADER, predict
@@ -156,6 +157,19 @@ def test_more_than_may_be_at_work_wait_a_moment_and_the_rest_is_503(tiny: Bundle
         assert len(scorer.calls) == 5
 
     asyncio.run(asyncio.wait_for(scenario(), 20))
+
+
+def test_requests_of_one_moment_that_are_scored_together_are_no_crowd(tiny: Bundle) -> None:
+    """They are done in the turn of the loop in which they came, and none is refused for the places of the others."""
+    app = app_with(tiny, EmbeddedScorer(tiny), max_in_flight=1)
+
+    async def in_company(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, IN_COMPANY: True}, receive, send)
+
+    async def scenario() -> list[Reply]:
+        return await asyncio.gather(*(call_app(in_company, predict(ROW)) for _ in range(200)))
+
+    assert {reply.status for reply in asyncio.run(scenario())} == {200}
 
 
 def test_slow_senders_take_no_places(tiny: Bundle) -> None:

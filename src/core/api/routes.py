@@ -95,17 +95,23 @@ class Routes:
             raise no_reasons_here()
         return self._service.explainer
 
-    async def _score(self, request: Request, transactions: Transactions, explainer: Explainer | None) -> Predictions:
-        """Score, and note for the log and the metrics what came out."""
-        started = time.perf_counter()
+    async def _score_in_turn(self, transactions: Transactions, explainer: Explainer | None) -> Predictions:
         await self._admission.enter()
         try:
             if explainer is None:
-                predictions = await self._service.score(transactions, in_company=request.scope.get(IN_COMPANY, False))
-            else:
-                predictions = await self._service.explain(transactions, explainer)
+                return await self._service.score(transactions)
+            return await self._service.explain(transactions, explainer)
         finally:
             self._admission.leave()
+
+    async def _score(self, request: Request, transactions: Transactions, explainer: Explainer | None) -> Predictions:
+        """Score, and note for the log and the metrics what came out."""
+        started = time.perf_counter()
+        if explainer is None and request.scope.get(IN_COMPANY) and self._service.gathers(transactions):
+            # No place is taken: it is done in this turn of the loop, and what waits for a turn waits at the door.
+            predictions = await self._service.score(transactions, in_company=True)
+        else:
+            predictions = await self._score_in_turn(transactions, explainer)
         elapsed_ms = round((time.perf_counter() - started) * 1000, 3)
         decisions = predictions.decisions
         fields = context_of(request.scope).fields
