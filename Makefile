@@ -72,7 +72,7 @@ soak: venv-all ## run the full figures of the tests that promise them; stops aft
 
 .PHONY: e2e
 e2e: venv-all tool-sam tool-aws tool-cyclonedx ## run the end-to-end tests, with Docker
-	@$(python) -m pytest -m e2e $(PYTEST_ARGS)
+	@$(python) -m pytest -m "e2e and not soak" $(PYTEST_ARGS)
 
 .PHONY: lint
 lint: venv-all ## look for faults and stray formatting

@@ -116,10 +116,10 @@ def started(*options: str, command: tuple[str, ...] = (), image: str = IMAGE) ->
 
 
 @contextmanager
-def serving(*options: str, **settings: str) -> Iterator[Container]:
-    """Serve from a container on a free port of this machine, with the settings as its environment."""
+def serving(*options: str, port: int | None = None, **settings: str) -> Iterator[Container]:
+    """Serve from a container on `port` of this machine, or a free one, with the settings as its environment."""
     environment = [part for name, value in settings.items() for part in ("--env", f"{name}={value}")]
-    with started("--publish", "127.0.0.1::8000", *environment, *options) as container:
+    with started("--publish", f"127.0.0.1:{port or ''}:8000", *environment, *options) as container:
         container.wait_until_ready()
         yield container
 

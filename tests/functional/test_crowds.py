@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import math
 import resource
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -22,6 +20,7 @@ import pytest
 
 from tests.app_under_test import KEY
 from tests.contract.rows import shipped_rows
+from tests.functional.crowd import crowd, elsewhere, hang_up, read_reply
 from tests.processes import ServerProcess, serving
 from tests.traffic import traffic
 
@@ -30,6 +29,16 @@ BODY = json.dumps(shipped_rows().fraud).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-api-key: %s\r\n"
 REQUEST = HEAD % (len(BODY), KEY.encode()) + b"\r\n" + BODY
 SLOWEST_END_S = 15.0
+MANY, MANY_GUESSES = 2_000, 100_000
+
+
+@contextlib.contextmanager
+def two_servers(folder: Path) -> Iterator[tuple[ServerProcess, ServerProcess]]:
+    """Serve twice: what a crowd costs the clients of its server, and not of the machine, is seen beside the other."""
+    (folder / "other").mkdir()
+    settings = {"API_KEY": KEY, "LOG_LEVEL": "ERROR"}
+    with serving(folder, **settings) as one, serving(folder / "other", **settings) as other:
+        yield one, other
 
 
 @pytest.fixture(autouse=True)
@@ -43,94 +52,6 @@ def many_files() -> Iterator[None]:
 
 def resident_mib(server: ServerProcess) -> float:
     return float(psutil.Process(server.process.pid).memory_info().rss / MIB)
-
-
-@dataclass(frozen=True)
-class Reply:
-    """One reply, and how long it took."""
-
-    status: int
-    code: str | None
-    has_wait: bool
-    seconds: float
-
-
-async def read_reply(reader: asyncio.StreamReader, since: float) -> Reply:
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    lines = head.split(b"\r\n")
-    length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-    document = json.loads(await reader.readexactly(length))
-    has_wait = b"\r\nretry-after: " in head
-    return Reply(int(lines[0].split()[1]), document.get("code"), has_wait, time.perf_counter() - since)
-
-
-@dataclass
-class Account:
-    """What became of all requests of a crowd."""
-
-    replies: list[Reply] = field(default_factory=list)
-    errors: list[str] = field(default_factory=list)
-    n_unsent: int = 0
-    """No connection was free for them in time: the crowd itself was too slow."""
-
-    def outcomes(self) -> Counter[tuple[int, str | None]]:
-        return Counter((reply.status, reply.code) for reply in self.replies)
-
-    def quantile_ms(self, status: int, share: float) -> float:
-        waits = sorted(reply.seconds for reply in self.replies if reply.status == status)
-        return waits[int((len(waits) - 1) * share)] * 1000 if waits else 0.0
-
-
-async def hang_up(writer: asyncio.StreamWriter) -> None:
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
-
-
-async def crowd(
-    port: int,
-    requests: list[bytes],
-    per_second: float,
-    *,
-    connections: int,
-    source: str = "127.0.0.1",
-    patience_s: float = math.inf,
-) -> Account:
-    """Send each request when it is due, whether or not the ones before were answered (an open loop).
-
-    Those for which no connection is free within `patience_s` are not sent.
-    """
-    account, due = Account(), asyncio.Queue[tuple[float, bytes] | None]()
-
-    async def sender() -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
-        try:
-            while (order := await due.get()) is not None:
-                at, request = order
-                if time.perf_counter() - at > patience_s:
-                    account.n_unsent += 1
-                    continue
-                try:
-                    writer.write(request)
-                    account.replies.append(await read_reply(reader, time.perf_counter()))
-                except (OSError, EOFError) as error:
-                    account.errors.append(repr(error))
-                    await hang_up(writer)
-                    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
-        finally:
-            await hang_up(writer)
-
-    senders = [asyncio.create_task(sender()) for _ in range(connections)]
-    begun = time.perf_counter() + 0.1
-    for index, request in enumerate(requests):
-        at = begun + index / per_second
-        if at > time.perf_counter():
-            await asyncio.sleep(at - time.perf_counter())
-        due.put_nowait((at, request))
-    for _ in senders:
-        due.put_nowait(None)
-    await asyncio.gather(*senders)
-    return account
 
 
 # T17
@@ -163,8 +84,8 @@ def test_overload_is_turned_away_and_forgotten_at_once(tmp_path: Path, seconds: 
     assert seen.errors == []
     assert outcomes.total() + seen.n_unsent == len(requests)
     assert set(outcomes) <= {(200, None), (503, "overloaded")}
-    # On a quick machine the sender may not manage to send more than is answered, and then nothing is refused.
-    assert goodput >= 0.9 * capacity
+    # The sender may not manage to send more than is answered, and then nothing is refused; nor as much as was.
+    assert goodput >= 0.9 * min(capacity, outcomes.total() / took)
     assert all(reply.has_wait for reply in seen.replies if reply.status == 503)
     assert after.errors == []
     assert set(after.statuses()) == {200}
@@ -219,29 +140,33 @@ async def use(kept: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> 
 @pytest.mark.timed
 @pytest.mark.parametrize(
     ("n_heads", "n_bodies", "n_idle", "every_s"),
-    [(100, 40, 50, 0.5), pytest.param(2000, 500, 1000, 5, marks=pytest.mark.soak)],
+    [(100, 40, 50, 0.5), pytest.param(MANY, 500, 1000, 5, marks=pytest.mark.soak)],
 )
 def test_slow_clients_are_ended_and_nobody_else_notices(
     tmp_path: Path, n_heads: int, n_bodies: int, n_idle: int, every_s: float
 ) -> None:
-    with serving(tmp_path, API_KEY=KEY, LOG_LEVEL="ERROR") as server:
-        with traffic(server.port, BODY, clients=4, per_second=100) as alone:
-            time.sleep(5)
+    sizes = n_heads, n_bodies, n_idle, every_s
+    with two_servers(tmp_path) as (server, other):
+        with traffic(server.port, BODY, clients=4, per_second=100) as beside:
+            if n_heads == MANY:
+                elsewhere(slow_crowd, other.port, *sizes)
         with traffic(server.port, BODY, clients=4, per_second=100) as honest:
-            ended = asyncio.run(slow_crowd(server.port, n_heads, n_bodies, n_idle, every_s))
+            ended, _ = elsewhere(slow_crowd, server.port, *sizes)
         assert server.stop() == 0
 
     slowest, how = max(seconds for seconds, _ in ended), Counter(status for _, status in ended)
     print(
         f"\n{n_heads} slow heads, {n_bodies} slow bodies, {n_idle} idle: ended {dict(how)}, the last after "
         f"{slowest:.1f} s; honest clients {dict(honest.statuses())}, {len(honest.errors)} lost, p99 "
-        f"{honest.quantile_ms(0.99):.0f} ms, alone {alone.quantile_ms(0.99):.0f} ms"
+        f"{honest.quantile_ms(0.99):.1f} ms, while another server has the crowd {beside.quantile_ms(0.99):.1f} ms"
     )
     assert len(ended) == n_heads + n_bodies
     assert set(how) == {"408"}
     assert slowest <= SLOWEST_END_S
     assert honest.errors == []
     assert set(honest.statuses()) == {200}
+    if n_heads == MANY:
+        assert honest.quantile_ms(0.99) <= 2 * beside.quantile_ms(0.99)
 
 
 # T33
@@ -249,26 +174,27 @@ def test_slow_clients_are_ended_and_nobody_else_notices(
 
 @pytest.mark.timed
 @pytest.mark.parametrize(
-    ("n_guesses", "per_second"), [(1_000, 500), pytest.param(100_000, 1_000, marks=pytest.mark.soak)]
+    ("n_guesses", "per_second"), [(1_000, 500), pytest.param(MANY_GUESSES, 1_000, marks=pytest.mark.soak)]
 )
 def test_guessed_keys_open_nothing_and_cost_others_nothing(tmp_path: Path, n_guesses: int, per_second: int) -> None:
     """All from one address; a client with a key, at another address, goes on asking."""
     guesses = [
         b"GET /model HTTP/1.1\r\nhost: x\r\nx-api-key: %s%d\r\n\r\n" % (KEY.encode(), n) for n in range(n_guesses)
     ]
-    with serving(tmp_path, API_KEY=KEY, LOG_LEVEL="ERROR") as server:
-        with traffic(server.port, BODY, clients=4, per_second=50) as alone:
-            time.sleep(5)
-        begun = time.monotonic()
+    options = {"connections": 64, "source": "127.0.0.2"}
+    with two_servers(tmp_path) as (server, other):
+        with traffic(server.port, BODY, clients=4, per_second=50) as beside:
+            if n_guesses == MANY_GUESSES:
+                elsewhere(crowd, other.port, guesses, per_second, **options)
         with traffic(server.port, BODY, clients=4, per_second=50) as honest:
-            seen = asyncio.run(crowd(server.port, guesses, per_second, connections=64, source="127.0.0.2"))
-        took = time.monotonic() - begun
+            seen, took = elsewhere(crowd, server.port, guesses, per_second, **options)
         assert server.stop() == 0
 
     outcomes = seen.outcomes()
     print(
         f"\n{n_guesses} wrong keys in {took:.0f} s: {dict(outcomes)}, {len(seen.errors)} lost; the client with a key "
-        f"{dict(honest.statuses())}, p99 {honest.quantile_ms(0.99):.1f} ms, alone {alone.quantile_ms(0.99):.1f} ms"
+        f"{dict(honest.statuses())}, p99 {honest.quantile_ms(0.99):.1f} ms, while another server is asked "
+        f"{beside.quantile_ms(0.99):.1f} ms"
     )
     assert seen.errors == honest.errors == []
     assert outcomes.total() == n_guesses
@@ -276,3 +202,5 @@ def test_guessed_keys_open_nothing_and_cost_others_nothing(tmp_path: Path, n_gue
     assert outcomes[401, "unauthorized"] <= 20 * (1 + took / 60) + 1
     assert all(reply.has_wait for reply in seen.replies if reply.status == 429)
     assert set(honest.statuses()) == {200}
+    if n_guesses == MANY_GUESSES:
+        assert honest.quantile_ms(0.99) <= 1.5 * beside.quantile_ms(0.99)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +22,7 @@ from tests.contract.exchange import Reply, Request
 from tests.contract.transports import call_app
 
 CALLERS = 16
+WAKE_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,33 @@ class Load:
             assert (each.reply.header("retry-after") in {"1", "2", "3", "4", "5"}) == (each.reply.status == 503)
             assert b"fraud_score" not in each.reply.body
             assert b"secret" not in each.reply.body
+
+
+@dataclass
+class Wakings:
+    """How late a thread was woken that only sleeps: what a deadline loses to the machine, and not to the service."""
+
+    latest_s: float = 0.0
+
+
+@contextmanager
+def wakings() -> Iterator[Wakings]:
+    """Watch meanwhile."""
+    seen, is_over = Wakings(), threading.Event()
+
+    def sleep() -> None:
+        due = time.monotonic() + WAKE_S
+        while not is_over.wait(WAKE_S):
+            seen.latest_s = max(seen.latest_s, time.monotonic() - due)
+            due = time.monotonic() + WAKE_S
+
+    sleeper = threading.Thread(target=sleep)
+    sleeper.start()
+    try:
+        yield seen
+    finally:
+        is_over.set()
+        sleeper.join()
 
 
 def transactions(bundle: Bundle) -> list[dict[str, float]]:
