@@ -91,7 +91,7 @@ def test_each_row_is_scored_once_however_often_it_is_told_of(
 ) -> None:
     monkeypatch.setattr(batches, "ROWS_PER_BATCH", n_rows // BATCHES_PER_JOB)
     generator = random.Random(22)
-    for step in ("worker", "settle"):
+    for step in ("plan", "worker", "settle"):
         repeat(stack, step, generator)
     jobs = [uploaded(stack, n, n_rows) for n in range(n_jobs)]
     told = [told_of(job, stack) for job in jobs for _ in range(generator.randint(*DELIVERIES))]

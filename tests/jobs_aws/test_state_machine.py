@@ -371,3 +371,17 @@ def test_refresh_tells_of_a_running_job_what_is_done(stack: Deployment) -> None:
     assert 0 < seen[-1].progress < 1
     assert 0 < seen[-1].counts.read < N_ROWS
     assert stack.engine.refresh(job) == job
+
+
+def test_plan_that_runs_again_leaves_the_pieces_of_the_first_run_alone(stack: Deployment) -> None:
+    job = stack.create(stack.put(gzip.compress(csv_table()), "table.csv.gz"), "csv.gz")
+
+    def pieces() -> set[str]:
+        assert not stack.functions.invoke(f"{stack.table}-plan", {"job_id": job.id})[1]
+        listed = stack.client("s3").get_object(Bucket=stack.bucket, Key=plan.batches_key(job.id, 0))["Body"].read()
+        return {batch["piece"].split()[0] for batch in json.loads(listed)}
+
+    first, second = pieces(), pieces()
+
+    assert len(first) == len(second) >= N_ROWS // ROWS_PER_BATCH
+    assert first.isdisjoint(second)

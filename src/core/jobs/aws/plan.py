@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from typing import TypedDict
@@ -89,8 +90,11 @@ class Planner:
         return head.find(b"\n") + 1 or source.n_bytes
 
     def _unpacked(self, job: Job, table: Table, seconds_left: Callable[[], float]) -> list[Batch]:
+        # Names of this run alone: another one at the same time would replace the pieces, and with them their tags.
+        run = secrets.token_hex(4)
+
         def write(index: int, payload: bytes) -> str:
-            key = f"pieces/{job.id}/{index:06d}"
+            key = f"pieces/{job.id}/{run}-{index:06d}"
             return f"{key} {self._objects.write(self._bucket, key, payload)}"
 
         pieces = unpack(table.chunks, write, seconds_left)
