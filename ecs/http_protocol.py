@@ -9,19 +9,29 @@ import asyncio
 import enum
 import time
 import uuid
+from collections.abc import Sized
 from typing import Any, cast
 
 from loop_turn import Outgoing
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from core.api.admission import ARRIVED, IN_COMPANY
 from core.api.errors import problem_response
 from core.api.limits import ABORTED
-from core.errors import FraudScoringError, HeadTooLargeError, MalformedRequestError, RequestTimeoutError
+from core.errors import (
+    FraudScoringError,
+    HeadTooLargeError,
+    MalformedRequestError,
+    OverloadedError,
+    RequestTimeoutError,
+)
 from core.observability import LogFields
 from core.settings import Settings
 
 MAX_HEAD_BYTES = 32_768
+MAX_PIPELINED = 100
+"""So many requests may wait on one connection for the replies to those before them; the next ends it after these."""
 _LAST_WORDS_S = 2.0
 """How long the app has to answer a request that is given up."""
 
@@ -30,6 +40,18 @@ class _Stage(enum.Enum):
     IDLE = enum.auto()
     HEAD = enum.auto()
     BODY = enum.auto()
+
+
+class _Flow(FlowControl):
+    """Reads on only when no request waits: uvicorn reads more after each reply, however many wait already."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -43,6 +65,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         app: Any = self.config.app
         self._settings: Settings = app.state.settings
         self._outgoing = Outgoing(transport, app.state.turn)
@@ -54,6 +77,14 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Keep the connection for the replies to a client that has sent all that it wants to send."""
+        if self._stage is not _Stage.IDLE or self._is_answered():
+            self.transport.close()
+            return False
+        self.cycle.keep_alive = False
+        return True
 
     def data_received(self, data: bytes) -> None:
         if self._refusal is not None:
@@ -87,6 +118,9 @@ class GuardedProtocol(HttpToolsProtocol):
         # Only who sent so much at once can have sent such a head: the sum is not worth its time otherwise.
         if self._head_bytes > MAX_HEAD_BYTES and self._size_of_head() > MAX_HEAD_BYTES:
             self._refusal = HeadTooLargeError(f"The head of a request may have at most {MAX_HEAD_BYTES} bytes.")
+            raise self._refusal
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = OverloadedError()
             raise self._refusal
         super().on_headers_complete()
         self._stage, self._head_bytes = _Stage.BODY, 0

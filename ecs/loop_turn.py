@@ -63,4 +63,5 @@ class Outgoing:
     def _flush(self) -> None:
         parts, self._parts = self._parts, []
         if parts and not self.is_closing():
-            self._transport.writelines(parts)
+            # Not by `writelines`: that of asyncio, where there is no uvloop, held nobody back before Python 3.12.9.
+            self._transport.write(parts[0] if len(parts) == 1 else b"".join(parts))

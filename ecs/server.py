@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
@@ -22,6 +23,7 @@ from loop_turn import EndOfTurn
 from core.api.release import Releases
 from core.bootstrap import build_app
 from core.errors import SettingsError, StartupError
+from core.metrics import Metrics
 from core.observability import SERVICE, flush_lines_by
 from core.settings import Settings, load_settings
 
@@ -95,8 +97,9 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets)
-        # Judged only here: at the signal, a request may have been answered whose task has not ended yet.
-        if self.server_state.tasks:
+        # Judged only here: at the signal, a request may have been answered whose task has not ended yet. What is left
+        # now are requests without a reply, and connections whose reply is still on its way to a slow reader.
+        if self.server_state.tasks or self.server_state.connections:
             self.exit_code = EXIT_CUT_OFF
 
     def serve_until_stopped(self, listener: socket.socket) -> int:
@@ -106,7 +109,7 @@ class Server(uvicorn.Server):
         with contextlib.suppress(KeyboardInterrupt):
             self.run([listener])
         flush_lines_by(None)
-        self._metrics.flush()
+        _flush(self._metrics)
         return self.exit_code
 
 
@@ -117,13 +120,15 @@ def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
     """
 
     async def flush_metrics() -> None:
-        app.state.metrics.flush()
+        _flush(app.state.metrics)
 
     return uvicorn.Config(
         app,
         http=GuardedProtocol,
         log_config=None,
         access_log=False,
+        # The app has nothing to do at either end; uvicorn would wait for it when time is up.
+        lifespan="off",
         server_header=False,
         ws="none",
         timeout_keep_alive=75,
@@ -133,6 +138,17 @@ def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
         callback_notify=flush_metrics,
         timeout_notify=_METRICS_EVERY_S,
     )
+
+
+def _flush(metrics: Metrics) -> None:
+    """Write the metrics; where nobody reads stdout any more there are still requests to answer."""
+    try:
+        metrics.flush()
+    except BrokenPipeError:
+        # What is buffered would be tried again at the exit, and fail again.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def bind(settings: Settings) -> socket.socket:

@@ -28,7 +28,13 @@ class Gatherer(Generic[_Item, _Answer]):
         self._group: _Group[_Item, _Answer] | None = None
 
     async def answer(self, item: _Item) -> _Answer:
-        """Return the answer to `item`; raises what `ask` raises for `item` alone."""
+        """Return the answer to `item`.
+
+        Raises
+        ------
+        ScorerError
+            `ask` has none for `item` alone.
+        """
         loop = asyncio.get_running_loop()
         group = self._group
         if group is None or group.loop is not loop or len(group.items) >= self._most:

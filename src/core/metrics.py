@@ -82,6 +82,8 @@ class Metrics:
 
     def _write(self, metrics: MetricSet, **dimensions: str) -> None:
         """Write one line; not by `add_metric`, which takes longer for one value than scoring a transaction does."""
+        if sys.stdout is None:
+            return  # it was closed when the process started: nobody collects metrics
         metric_set = {
             name: {"Unit": unit, "StorageResolution": 60, "Value": values} for name, (unit, values) in metrics.items()
         }

@@ -113,6 +113,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
             super().flush()
         except OSError:
             self.handleError(_NO_RECORD)
+        except ValueError:
+            pass  # the stream is closed, as it may be when the process ends
 
 
 def flush_lines_by(later: Callable[[Callable[[], None]], None] | None) -> None:

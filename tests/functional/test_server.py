@@ -6,6 +6,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -17,7 +19,7 @@ from tests.contract.case import KEY_HEADER
 from tests.contract.exchange import Reply, Request
 from tests.contract.rows import shipped_rows
 from tests.contract.transports import Socket, read_reply
-from tests.processes import free_port, run_python, serving
+from tests.processes import environment_of, free_port, run_python, serving
 from tests.repository import BUNDLE, ROOT
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -113,6 +115,46 @@ def test_second_signal_cuts_off_what_is_in_flight_and_says_so(tmp_path: Path) ->
 
         assert server.process.wait(20) == 1
         assert server.err.read_text() == ""
+
+
+@pytest.mark.timed
+def test_request_that_outlasts_the_wait_for_it_is_cut_off_and_the_exit_code_says_so(tmp_path: Path) -> None:
+    with (
+        serving(tmp_path, API_KEY=KEY, BODY_TIMEOUT_S="120") as server,
+        closing(RequestInFlight(server.port)),
+    ):
+        server.process.send_signal(signal.SIGTERM)
+
+        assert server.process.wait(40) == 1
+
+
+def test_server_whose_stdout_is_gone_answers_and_stops_as_always(tmp_path: Path) -> None:
+    environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "API_KEY": KEY, "PORT": str(free_port())})
+    with subprocess.Popen(  # noqa: S603 - our own server
+        [sys.executable, SERVER], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as process:
+        wait_until_served(int(environment["PORT"]))
+        assert process.stdout is not None
+        process.stdout.close()
+        ask = Socket(int(environment["PORT"])).send
+        asked = Request("POST", "/predict", (KEY_HEADER, (b"content-type", b"application/json")), BODY)
+
+        assert [ask(asked).status for _ in range(3)] == [200, 200, 200]
+
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def wait_until_served(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+        else:
+            return
+    raise AssertionError("the server takes no connections")
 
 
 def test_reply_does_not_name_the_server(tmp_path: Path) -> None:

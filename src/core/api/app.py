@@ -21,7 +21,7 @@ from core.api.middleware import RequestMiddleware, context_of
 from core.api.openapi import TITLE, VERSION, build_document
 from core.api.release import RELOAD, Endpoint, Release, Releases
 from core.api.routes import Routes
-from core.errors import FraudScoringError
+from core.errors import FraudScoringError, StartupError
 from core.metrics import Metrics
 from core.observability import EventLog
 from core.readiness import Readiness
@@ -97,7 +97,7 @@ def _routing_of(app: FastAPI) -> ASGIApp:
     """
     stack = app.build_middleware_stack()
     if not isinstance(stack, ServerErrorMiddleware):
-        raise TypeError("FastAPI's outermost layer is another than it was")
+        raise StartupError("this FastAPI is not the one of requirements/: its outermost layer is another")
     return stack.app
 
 

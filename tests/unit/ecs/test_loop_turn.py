@@ -32,8 +32,8 @@ class Recorder:
         self.sent: list[bytes] = []
         self.closed = False
 
-    def writelines(self, parts: list[bytes]) -> None:
-        self.sent.append(b"".join(parts))
+    def write(self, data: bytes) -> None:
+        self.sent.append(data)
 
     def is_closing(self) -> bool:
         return self.closed
