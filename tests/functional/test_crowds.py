@@ -29,6 +29,8 @@ BODY = json.dumps(shipped_rows().fraud).encode()
 HEAD = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d\r\nx-api-key: %s\r\n"
 REQUEST = HEAD % (len(BODY), KEY.encode()) + b"\r\n" + BODY
 SLOWEST_END_S = 15.0
+PACE_S = 0.002
+"""Between two slow clients: they hold connections open, and do not storm the door."""
 MANY, MANY_GUESSES = 2_000, 100_000
 
 
@@ -95,8 +97,11 @@ def test_overload_is_turned_away_and_forgotten_at_once(tmp_path: Path, seconds: 
 # T18
 
 
-async def slow_client(port: int, at_once: bytes, bit_by_bit: bytes, every_s: float) -> tuple[float, str]:
+async def slow_client(
+    port: int, at_once: bytes, bit_by_bit: bytes, every_s: float, after_s: float
+) -> tuple[float, str]:
     """Send byte after byte; return how long the server bore it, and the status that it answered."""
+    await asyncio.sleep(after_s)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     begun = time.monotonic()
 
@@ -121,8 +126,8 @@ async def slow_crowd(port: int, n_heads: int, n_bodies: int, n_idle: int, every_
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(n_idle)]
     await use(idle)
     half = HEAD % (1000, KEY.encode()) + b"\r\n"
-    heads = (slow_client(port, b"", b"GET /model HTTP/1.1\r\nx: y" * 9, every_s) for _ in range(n_heads))
-    bodies = (slow_client(port, half, b"{" * 999, every_s) for _ in range(n_bodies))
+    heads = (slow_client(port, b"", b"GET /model HTTP/1.1\r\nx: y" * 9, every_s, n * PACE_S) for n in range(n_heads))
+    bodies = (slow_client(port, half, b"{" * 999, every_s, n * PACE_S) for n in range(n_bodies))
     ended = await asyncio.gather(*heads, *bodies)
     await use(idle)
     for _, writer in idle:
