@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import TextIO, TypedDict
@@ -109,12 +110,11 @@ class LineHandler(logging.StreamHandler[TextIO]):
             self.later(self._flush_now)
 
     def _flush_now(self) -> None:
-        try:
-            super().flush()
-        except OSError:
-            self.handleError(_NO_RECORD)
-        except ValueError:
-            pass  # the stream is closed, as it may be when the process ends
+        with suppress(ValueError):  # the stream is closed, as it may be when the process ends
+            try:
+                super().flush()
+            except OSError:
+                self.handleError(_NO_RECORD)
 
 
 def flush_lines_by(later: Callable[[Callable[[], None]], None] | None) -> None:
