@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
-from typing import TextIO, TypedDict
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
@@ -98,7 +98,13 @@ class EventFormatter(LambdaPowertoolsFormatter):
         return f"{self._second_text}.{int((created - second) * 1000):03d}+00:00"
 
 
-class LineHandler(logging.StreamHandler[TextIO]):
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # no generic class before Python 3.11
+
+
+class LineHandler(_StreamHandler):
     """Writes lines to stdout: each at once, or when `later` says so."""
 
     later: Callable[[Callable[[], None]], None] | None = None
