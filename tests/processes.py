@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,20 +59,35 @@ def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
     environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "PORT": str(port), **settings})
     out, err = folder / "stdout", folder / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-            [sys.executable, str(ROOT / "ecs" / "server.py")],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-        )
+        with hangups_not_ignored():
+            process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+                [sys.executable, str(ROOT / "ecs" / "server.py")],
+                cwd=folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+            )
         try:
             _wait_until_reachable(process, port, err)
             yield ServerProcess(process, port, out, err)
         finally:
             process.kill()
             process.wait()
+
+
+@contextmanager
+def hangups_not_ignored() -> Iterator[None]:
+    """Let what is started meanwhile hear SIGHUP, even if the tests were started by `nohup`, which ignores it."""
+    kept = signal.getsignal(signal.SIGHUP)
+    if kept is not signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, kept)
 
 
 def free_port() -> int:
