@@ -69,7 +69,7 @@ def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
                 stderr=stderr,
             )
         try:
-            _wait_until_reachable(process, port, err)
+            wait_until_reachable(process, port, err)
             yield ServerProcess(process, port, out, err)
         finally:
             process.kill()
@@ -96,7 +96,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait_until_reachable(process: subprocess.Popen[bytes], port: int, err: Path) -> None:
+def wait_until_reachable(process: subprocess.Popen[bytes], port: int, err: Path) -> None:
+    """Return once the server can be reached; `err` is where it would say why it cannot."""
     deadline = time.monotonic() + TIMEOUT_S
     while True:
         try:

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.app_under_test import KEY
+from tests.beside import going_on
 from tests.contract.rows import shipped_rows
 from tests.contract.transports import read_reply
 from tests.processes import serving
@@ -88,24 +89,18 @@ def status_of(port: int, parts: Iterator[bytes]) -> str:
 def asking_for_health(port: int) -> Iterator[list[float]]:
     """Ask all the time; give the milliseconds that each answer took."""
     took: list[float] = []
-    stop = threading.Event()
 
-    def run() -> None:
+    def ask(is_over: threading.Event) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-        while not stop.wait(0.01):
+        while not is_over.wait(0.01):
             begun = time.perf_counter()
             connection.request("GET", "/health")
             assert connection.getresponse().read() == b'{"status":"ok"}'
             took.append((time.perf_counter() - begun) * 1000)
         connection.close()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with going_on(ask):
         yield took
-    finally:
-        stop.set()
-        thread.join()
 
 
 @pytest.mark.timed

@@ -19,7 +19,7 @@ from tests.contract.case import KEY_HEADER
 from tests.contract.exchange import Reply, Request
 from tests.contract.rows import shipped_rows
 from tests.contract.transports import Socket, read_reply
-from tests.processes import environment_of, free_port, run_python, serving
+from tests.processes import environment_of, free_port, run_python, serving, wait_until_reachable
 from tests.repository import BUNDLE, ROOT
 from tests.tiny_bundle import write_tiny_bundle
 
@@ -129,32 +129,24 @@ def test_request_that_outlasts_the_wait_for_it_is_cut_off_and_the_exit_code_says
 
 
 def test_server_whose_stdout_is_gone_answers_and_stops_as_always(tmp_path: Path) -> None:
-    environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "API_KEY": KEY, "PORT": str(free_port())})
-    with subprocess.Popen(  # noqa: S603 - our own server
-        [sys.executable, SERVER], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    ) as process:
-        wait_until_served(int(environment["PORT"]))
+    port, err = free_port(), tmp_path / "stderr"
+    environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "API_KEY": KEY, "PORT": str(port)})
+    with (
+        err.open("wb") as stderr,
+        subprocess.Popen(  # noqa: S603 - our own server
+            [sys.executable, SERVER], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=stderr
+        ) as process,
+    ):
+        wait_until_reachable(process, port, err)
         assert process.stdout is not None
         process.stdout.close()
-        ask = Socket(int(environment["PORT"])).send
+        ask = Socket(port).send
         asked = Request("POST", "/predict", (KEY_HEADER, (b"content-type", b"application/json")), BODY)
 
         assert [ask(asked).status for _ in range(3)] == [200, 200, 200]
 
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
-
-
-def wait_until_served(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
-        else:
-            return
-    raise AssertionError("the server takes no connections")
 
 
 def test_reply_does_not_name_the_server(tmp_path: Path) -> None:

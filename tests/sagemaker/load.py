@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from core.bundle import Bundle
 from core.scoring.base import Scorer
 from tests.app_under_test import app_with
+from tests.beside import going_on
 from tests.contract.case import predict
 from tests.contract.exchange import Reply, Request
 from tests.contract.transports import call_app
@@ -91,21 +92,16 @@ class Wakings:
 @contextmanager
 def wakings() -> Iterator[Wakings]:
     """Watch meanwhile."""
-    seen, is_over = Wakings(), threading.Event()
+    seen = Wakings()
 
-    def sleep() -> None:
+    def sleep(is_over: threading.Event) -> None:
         due = time.monotonic() + WAKE_S
         while not is_over.wait(WAKE_S):
             seen.latest_s = max(seen.latest_s, time.monotonic() - due)
             due = time.monotonic() + WAKE_S
 
-    sleeper = threading.Thread(target=sleep)
-    sleeper.start()
-    try:
+    with going_on(sleep):
         yield seen
-    finally:
-        is_over.set()
-        sleeper.join()
 
 
 def transactions(bundle: Bundle) -> list[dict[str, float]]:

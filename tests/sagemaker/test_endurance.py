@@ -15,6 +15,7 @@ import pytest
 
 from core.bundle import Bundle
 from tests.app_under_test import KEY
+from tests.beside import going_on
 from tests.processes import serving
 from tests.sagemaker.conftest import environment_for
 from tests.sagemaker_runtime.faults import (
@@ -59,19 +60,14 @@ class Samples:
 
 @contextmanager
 def sampling(process: psutil.Process) -> Iterator[Samples]:
-    samples, stop = Samples(process), threading.Event()
+    samples = Samples(process)
 
-    def run() -> None:
-        while not stop.wait(1):
+    def sample(is_over: threading.Event) -> None:
+        while not is_over.wait(1):
             samples.take()
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with going_on(sample):
         yield samples
-    finally:
-        stop.set()
-        thread.join()
 
 
 def quarters(values: list[int]) -> tuple[list[int], list[int]]:

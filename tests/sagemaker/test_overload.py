@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.app_under_test import KEY
+from tests.beside import going_on
 from tests.contract.exchange import Request
 from tests.contract.transports import Socket
 from tests.functional.crowd import Account, crowd, elsewhere
@@ -38,21 +39,15 @@ SETTINGS = {
 def probing(port: int) -> Iterator[list[float]]:
     """Ask for /health four times a second meanwhile; how many seconds each took."""
     seconds: list[float] = []
-    is_over = threading.Event()
 
-    def probe() -> None:
+    def probe(is_over: threading.Event) -> None:
         while not is_over.wait(0.25):
             begun = time.perf_counter()
             assert Socket(port).send(HEALTH).status == 200
             seconds.append(time.perf_counter() - begun)
 
-    prober = threading.Thread(target=probe)
-    prober.start()
-    try:
+    with going_on(probe):
         yield seconds
-    finally:
-        is_over.set()
-        prober.join()
 
 
 def figures(seen: Account, took: float, capacity: float, quiet_ms: float, health: list[float]) -> str:
