@@ -59,7 +59,7 @@ def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
     environment = environment_of({"MODEL_BUNDLE": str(BUNDLE), "PORT": str(port), **settings})
     out, err = folder / "stdout", folder / "stderr"
     with out.open("wb") as stdout, err.open("wb") as stderr:
-        with hangups_not_ignored():
+        with no_signal_ignored():
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
                 [sys.executable, str(ROOT / "ecs" / "server.py")],
                 cwd=folder,
@@ -77,17 +77,22 @@ def serving(folder: Path, **settings: str) -> Iterator[ServerProcess]:
 
 
 @contextmanager
-def hangups_not_ignored() -> Iterator[None]:
-    """Let what is started meanwhile hear SIGHUP, even if the tests were started by `nohup`, which ignores it."""
-    kept = signal.getsignal(signal.SIGHUP)
-    if kept is not signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
+def no_signal_ignored() -> Iterator[None]:
+    """Let what is started meanwhile hear SIGHUP and SIGINT, even if whoever started the tests has them ignored.
+
+    `nohup` does it with the first, and a shell with the second, of what it starts in the background.
+    """
+    ignored = [each for each in (signal.SIGHUP, signal.SIGINT) if signal.getsignal(each) is signal.SIG_IGN]
+    if not ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    for each in ignored:
+        signal.signal(each, signal.SIG_DFL)
     try:
         yield
     finally:
-        signal.signal(signal.SIGHUP, kept)
+        for each in ignored:
+            signal.signal(each, signal.SIG_IGN)
 
 
 def free_port() -> int:

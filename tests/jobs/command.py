@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.processes import environment_of, run_python
+from tests.processes import environment_of, no_signal_ignored, run_python
 from tests.repository import ROOT
 
 ROWS_PER_PART = 250
@@ -28,12 +28,13 @@ def score(bundle: Path, source: Path, out: Path, *more: str) -> subprocess.Compl
 
 def start(bundle: Path, source: Path, out: Path, **options: Any) -> subprocess.Popen[bytes]:
     """Start, and leave it running; `options` are those of `Popen`."""
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
-        [sys.executable, *command(source, out)],
-        cwd=ROOT,
-        env=environment_of({"MODEL_BUNDLE": str(bundle)}),
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
-    )
+    with no_signal_ignored():
+        return subprocess.Popen(  # noqa: S603 - our own interpreter and arguments
+            [sys.executable, *command(source, out)],
+            cwd=ROOT,
+            env=environment_of({"MODEL_BUNDLE": str(bundle)}),
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **options},
+        )
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
