@@ -12,7 +12,7 @@ from aws_lambda_powertools import Logger
 from hypothesis import HealthCheck, settings
 
 from core.bundle import Bundle, load_bundle
-from core.observability import SERVICE, EventLog
+from core.observability import SERVICE, EventLog, LineHandler
 from core.scoring.embedded import EmbeddedScorer
 from core.service import ScoringService
 from core.settings import Settings
@@ -86,7 +86,7 @@ def event_lines() -> Iterator[io.StringIO]:
     EventLog("INFO")  # the handler is there from the first one on
     Logger(service=SERVICE).remove_keys(["cold_start", "function_request_id"])  # of a handler tested before
     logger = logging.getLogger(SERVICE)
-    handler = logging.StreamHandler(io.StringIO())
+    handler = LineHandler(io.StringIO())
     handler.setFormatter(logger.handlers[0].formatter)
     logger.addHandler(handler)
     yield handler.stream

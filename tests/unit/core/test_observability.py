@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from core.observability import EventLog, EventRecord, LineHandler, LogFields
+from core.observability import EventFormatter, EventLog, LineHandler, LogFields
 
 
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -95,6 +95,12 @@ def test_log_fields_hold_nothing_that_a_caller_chose() -> None:
     assert LogFields.__annotations__.keys().isdisjoint({"transaction_id", "body", "path", "query", "headers", "key"})
 
 
+def handler_of(stream: io.StringIO) -> LineHandler:
+    handler = LineHandler(stream)
+    handler.setFormatter(EventFormatter())
+    return handler
+
+
 class CountingStream(io.StringIO):
     def __init__(self) -> None:
         super().__init__()
@@ -109,26 +115,22 @@ class FullStream(io.StringIO):
         raise OSError(28, "No space left on device")
 
 
-def record(event: str) -> EventRecord:
-    return EventRecord(logging.INFO, event, {})
-
-
 def test_line_leaves_at_once_unless_told_otherwise() -> None:
-    handler = LineHandler(CountingStream())
+    handler = handler_of(CountingStream())
 
     for event in ("one", "two"):
-        handler.handle(record(event))
+        handler.write_event(logging.INFO, event, {})
 
-    assert handler.stream.getvalue() == "one\ntwo\n"
+    assert [line["message"] for line in lines(handler.stream)] == ["one", "two"]
     assert handler.stream.n_flushes == 2
 
 
 def test_lines_leave_together_when_they_are_told_to() -> None:
-    handler, due = LineHandler(CountingStream()), set()
+    handler, due = handler_of(CountingStream()), set()
     handler.later = due.add
 
     for event in ("one", "two"):
-        handler.handle(record(event))
+        handler.write_event(logging.INFO, event, {})
     assert handler.stream.n_flushes == 0
     for flush in due:
         flush()
@@ -141,10 +143,10 @@ def test_lines_leave_together_when_they_are_told_to() -> None:
 def test_line_that_cannot_leave_raises_nothing_and_is_reported(
     capsys: pytest.CaptureFixture[str], is_later: bool
 ) -> None:
-    handler = LineHandler(FullStream())
+    handler = handler_of(FullStream())
     if is_later:
         handler.later = lambda flush: flush()
 
-    handler.handle(record("one"))
+    handler.write_event(logging.INFO, "one", {})
 
     assert "No space left on device" in capsys.readouterr().err
