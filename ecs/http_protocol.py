@@ -9,16 +9,18 @@ import asyncio
 import enum
 import time
 import uuid
-from collections.abc import Sized
+from collections.abc import MutableMapping, Sized
 from typing import Any, cast
 
 from loop_turn import Outgoing
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from core.api.admission import ARRIVED, IN_COMPANY
+from core.api.admission import ARRIVED, AT_WORK
 from core.api.errors import problem_response
+from core.api.headers import RawHeaders
 from core.api.limits import ABORTED
+from core.api.replies import REPLY_AT_ONCE
 from core.errors import (
     FraudScoringError,
     HeadTooLargeError,
@@ -62,13 +64,19 @@ class GuardedProtocol(HttpToolsProtocol):
     _deadline: asyncio.TimerHandle | None = None
     _refusal: FraudScoringError | None = None
     """Why nothing more is read from this connection."""
+    _common: list[tuple[bytes, bytes]] | None = None
+    _common_lines: bytes | None = None
+
+    def __init__(self, *args: Any, state: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as uvicorn and Starlette have it
+        """`state` is that of the app, with the `turn` of the server's loop."""
+        super().__init__(*args, **kwargs)
+        self._state = state
+        self._settings: Settings = state.settings
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.flow = _Flow(transport, self.pipeline)
-        app: Any = self.config.app
-        self._settings: Settings = app.state.settings
-        self._outgoing = Outgoing(transport, app.state.turn)
+        self._outgoing = Outgoing(transport, self._state.turn)
         self.transport = cast("asyncio.Transport", self._outgoing)
         # As long as between two requests; uvicorn itself would wait for the first byte for ever.
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
@@ -106,10 +114,6 @@ class GuardedProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is None or cycle.response_complete
 
-    def _note(self, name: str, value: object) -> None:
-        """Tell the app something about the request that is coming in."""
-        cast("dict[str, object]", self.scope)[name] = value
-
     def on_message_begin(self) -> None:
         self._stage = _Stage.HEAD
         super().on_message_begin()
@@ -125,8 +129,36 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._stage, self._head_bytes = _Stage.BODY, 0
         self._stop_waiting()
-        self._note(ARRIVED, time.perf_counter())
-        self._note(IN_COMPANY, len(self.tasks) > 1)
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope[ARRIVED] = time.perf_counter()
+        scope[AT_WORK] = self.tasks
+        scope[REPLY_AT_ONCE] = self._reply_at_once
+
+    def _reply_at_once(self, scope: MutableMapping[str, Any], status: int, headers: RawHeaders, body: bytes) -> bool:
+        """Do what two calls of `send` would with a reply of ours; where anything is unusual, leave it to them."""
+        cycle = self.cycle
+        if cycle.scope is not scope:  # others came in behind this one on the same connection
+            return False
+        common = self._common_head(cycle.default_headers)
+        usual = cycle.keep_alive and not (cycle.response_started or cycle.disconnected or cycle.flow.write_paused)
+        usual = usual and scope["method"] != "HEAD"
+        if common is None or not usual or HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
+            return False
+        lines = [b"%b: %b\r\n" % header for header in headers]
+        self._outgoing.write_whole(b"".join([STATUS_LINE[status], common, *lines, b"\r\n", body]))
+        cycle.waiting_for_100_continue = False
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
+
+    def _common_head(self, headers: list[tuple[bytes, bytes]]) -> bytes | None:
+        """Return the lines of the server's own headers, the same for a second; None: they end the connection."""
+        if headers is not self._common:
+            self._common = headers
+            ends = any(name.lower() == b"connection" for name, _ in headers)
+            self._common_lines = None if ends else b"".join([b"%b: %b\r\n" % header for header in headers])
+        return self._common_lines
 
     def on_response_complete(self) -> None:
         self._outgoing.end_reply()
@@ -166,7 +198,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._refusal = error
         answered = self._is_answered()
         if self._stage is _Stage.BODY and not answered:
-            self._note(ABORTED, error)
+            cast("dict[str, object]", self.scope)[ABORTED] = error
             self.cycle.message_event.set()
             self.loop.call_later(_LAST_WORDS_S, self.transport.close)
         elif self._stage is _Stage.BODY:
@@ -177,8 +209,7 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def _answer(self, error: FraudScoringError) -> None:
-        app: Any = self.config.app
-        request_id, state = uuid.uuid4().hex, app.state
+        request_id, state = uuid.uuid4().hex, self._state
         response = problem_response(error, request_id)
         headers = [
             *self.server_state.default_headers,

@@ -51,6 +51,11 @@ class Outgoing:
         if not data.startswith(_HEAD) or data.startswith(_CONTINUE):
             self._turn.call(self._flush)
 
+    def write_whole(self, reply: bytes) -> None:
+        """Send head and body."""
+        self._parts.append(reply)
+        self._turn.call(self._flush)
+
     def end_reply(self) -> None:
         """Send a head that no body has followed."""
         if self._parts and self._parts[-1].startswith(_HEAD):

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from types import FrameType
 
 import uvicorn
@@ -123,8 +124,9 @@ def _configure(app: FastAPI, trusted_proxies: str | None) -> uvicorn.Config:
         _flush(app.state.metrics)
 
     return uvicorn.Config(
-        app,
-        http=GuardedProtocol,
+        # Where the app's own two layers lead, which do nothing for a request of ours.
+        app.middleware_stack,  # type: ignore[arg-type]
+        http=partial(GuardedProtocol, state=app.state),  # type: ignore[arg-type]
         log_config=None,
         access_log=False,
         # The app has nothing to do at either end; uvicorn would wait for it when time is up.

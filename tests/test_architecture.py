@@ -33,7 +33,7 @@ LAYERS = (
         "core.secrets_manager",
     ),
     ("core.transactions", "core.manifest", "core.explanation"),
-    ("core.csv_table", "core.json_table"),
+    ("core.csv_table", "core.json_table", "core.json_transaction"),
     ("core.bundle", "core.csv_document"),
     ("core.scoring", "core.bundle_location"),
     ("core.service",),

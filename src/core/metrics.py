@@ -47,7 +47,7 @@ class Metrics:
     def record_request(self, status: int, latency_ms: float, fields: LogFields) -> None:
         """Count one finished request by what its log line says."""
         self._counts["Requests"] += 1
-        self._latencies["RequestLatency"].append(round(latency_ms, 3))
+        self._latencies["RequestLatency"].append(latency_ms)
         if status >= 400:
             self._counts["ServerErrors" if status >= 500 else "ClientErrors"] += 1
         code = fields.get("error_code")

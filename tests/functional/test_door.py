@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message
 
 from core.api import admission
-from core.api.admission import ARRIVED, IN_COMPANY
+from core.api.admission import ARRIVED, AT_WORK
 from core.api.auth import key_id
 from core.bundle import Bundle
 from core.scoring.embedded import EmbeddedScorer
@@ -164,7 +164,7 @@ def test_requests_of_one_moment_that_are_scored_together_are_no_crowd(tiny: Bund
     app = app_with(tiny, EmbeddedScorer(tiny), max_in_flight=1)
 
     async def in_company(scope: Any, receive: Any, send: Any) -> None:
-        await app({**scope, IN_COMPANY: True}, receive, send)
+        await app({**scope, AT_WORK: range(2)}, receive, send)
 
     async def scenario() -> list[Reply]:
         return await asyncio.gather(*(call_app(in_company, predict(ROW)) for _ in range(200)))

@@ -11,8 +11,8 @@ from core.errors import OverloadedError
 
 ARRIVED = "fraud_scoring.arrived"
 """Under this a server notes in the scope when the head of the request was there, by `time.perf_counter`."""
-IN_COMPANY = "fraud_scoring.in_company"
-"""Under this a server notes in the scope whether other requests are at work when the head of this one is there."""
+AT_WORK = "fraud_scoring.at_work"
+"""Under this a server notes in the scope all requests that are at work; who looks wants to know how many there are."""
 MAX_WAIT_S = 0.1
 """Longest wait for a turn. Who waited that long is better served by another process, or a little later."""
 STANDING_S = 0.5

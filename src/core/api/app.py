@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from core.api.admission import Admission
 from core.api.auth import ApiKeys
@@ -98,7 +98,13 @@ def _routing_of(app: FastAPI) -> ASGIApp:
     stack = app.build_middleware_stack()
     if not isinstance(stack, ServerErrorMiddleware):
         raise StartupError("this FastAPI is not the one of requirements/: its outermost layer is another")
-    return stack.app
+    inner = stack.app
+
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = app  # a server may call our layer itself, without FastAPI's own `__call__`
+        await inner(scope, receive, send)
+
+    return route
 
 
 def _release(

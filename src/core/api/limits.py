@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
 
 from core.api.headers import header_value
 from core.errors import BodyTooLargeError, UnsupportedMediaTypeError
@@ -56,7 +57,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
     # Most bodies are one chunk, and an asynchronous generator would cost more than all else that is done here.
     chunks, size, more = [], 0, True
     while more:
-        chunk, more = await _next_chunk(request, max_bytes, size)
+        chunk, more = _chunk_of(await request.receive(), request, max_bytes, size)
         chunks.append(chunk)
         size += len(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
@@ -67,7 +68,7 @@ async def body_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
     _refuse_declared(request, max_bytes)
     size, more = 0, True
     while more:
-        chunk, more = await _next_chunk(request, max_bytes, size)
+        chunk, more = _chunk_of(await request.receive(), request, max_bytes, size)
         size += len(chunk)
         yield chunk
 
@@ -79,9 +80,8 @@ def _refuse_declared(request: Request, max_bytes: int) -> None:
         raise _too_large(max_bytes)
 
 
-async def _next_chunk(request: Request, max_bytes: int, size: int) -> tuple[bytes, bool]:
+def _chunk_of(message: Message, request: Request, max_bytes: int, size: int) -> tuple[bytes, bool]:
     """Return what came in behind the first `size` bytes, and whether there is more."""
-    message = await request.receive()
     if message["type"] == "http.disconnect":
         raise ClientDisconnect
     chunk = message.get("body", b"")

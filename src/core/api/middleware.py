@@ -17,6 +17,7 @@ from core.api.door import Door
 from core.api.errors import problem_of, problem_response
 from core.api.headers import header_value, header_values
 from core.api.release import Release, Releases
+from core.api.replies import REPLY_AT_ONCE
 from core.errors import FraudScoringError
 from core.metrics import Metrics
 from core.observability import EventLog, LogFields, collect_annotations
@@ -77,13 +78,13 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started = time.perf_counter()
+        started = time.perf_counter_ns()
         context = RequestContext(_request_id(scope), self._releases.current)
         scope[SCOPE_KEY] = context
         collect_annotations(context.fields)
         path = self._route(scope)
         try:
-            await self._answer(scope, receive, send, path)
+            await self._answer(scope, receive, send, path, context)
         except ClientDisconnect:
             self._log.info("client went away", request_id=context.request_id)
         except Exception as error:  # noqa: BLE001 - the last resort: the caller gets our 500, the log the place
@@ -91,9 +92,9 @@ class RequestMiddleware:
             context.fields["error_code"] = "internal_error"
             if context.status:
                 raise  # half a reply is out already: only the server can end it
-            await self._send(problem_response(error, context.request_id), scope, receive, send)
+            await self._send(problem_response(error, context.request_id), scope, receive, send, context)
         finally:
-            self._record(scope, context, path, (time.perf_counter() - started) * 1000)
+            self._record(scope, context, path, (time.perf_counter_ns() - started) // 1000 / 1000)
 
     def _route(self, scope: Scope) -> str:
         """Return the path, or the route it is one of; note the variable parts."""
@@ -104,31 +105,31 @@ class RequestMiddleware:
                 return route
         return path
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, path: str, context: RequestContext) -> None:
         """Answer with the endpoint of the route; what is no route of ours is left to the app, with its own replies."""
         try:
             if path not in self._door.open_paths:
-                context_of(scope).key_id = await self._door.admit(scope, path, self._log)
-            endpoint = context_of(scope).release.endpoints.get((path, scope["method"]))
+                context.key_id = await self._door.admit(scope, path, self._log)
+            endpoint = context.release.endpoints.get((path, scope["method"]))
             if endpoint is None:
-                await self._app(scope, receive, self._sender(scope, send))
+                scope.pop(REPLY_AT_ONCE, None)  # it would pass by the headers that are added here
+                await self._app(scope, receive, self._sender(context, send))
                 return
             response = await endpoint(Request(scope, receive, send))
         except FraudScoringError as error:
-            context = context_of(scope)
             context.fields["error_code"] = problem_of(error).code
             response = problem_response(error, context.request_id)
-        await self._send(response, scope, receive, send)
+        await self._send(response, scope, receive, send, context)
 
-    async def _send(self, response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-        context = context_of(scope)
+    async def _send(
+        self, response: Response, scope: Scope, receive: Receive, send: Send, context: RequestContext
+    ) -> None:
         response.raw_headers += self._headers_of(context)
         context.status = response.status_code
         await response(scope, receive, send)
 
-    def _sender(self, scope: Scope, send: Send) -> Send:
+    def _sender(self, context: RequestContext, send: Send) -> Send:
         """Return a `send` for replies that are not made here."""
-        context = context_of(scope)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -150,7 +151,7 @@ class RequestMiddleware:
             "route": path if path in self._door.routes else UNKNOWN_ROUTE,
             "method": scope["method"] if scope["method"] in _METHODS else UNKNOWN_ROUTE,
             "status": context.status,
-            "latency_ms": round(latency_ms, 3),
+            "latency_ms": latency_ms,
             **context.fields,
         }
         if path in self._door.open_paths:

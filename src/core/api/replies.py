@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, repeat
 from typing import Any, get_args
 
@@ -10,6 +10,7 @@ from pydantic_core import to_json
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from core.api.headers import RawHeaders
 from core.decision import Decision
 from core.service import Prediction, Predictions
 
@@ -18,17 +19,25 @@ _ID, _SCORE = b'{"transaction_id":', b',"fraud_score":'
 _DECISIONS = {each: b',"decision":%b},' % to_json(each) for each in get_args(Decision)}
 
 
+REPLY_AT_ONCE = "fraud_scoring.reply_at_once"
+"""Under this a server notes in the scope how a whole reply is sent by one call: as a `ReplyAtOnce`."""
+ReplyAtOnce = Callable[[Scope, int, RawHeaders, bytes], bool]
+"""Takes the scope itself, status, headers and body; False if nothing is sent, because it takes several steps."""
+
+
 class JsonReply(Response):
     """`body`, which is JSON, with status 200; its two headers are known, and need no search for what is missing."""
 
     def __init__(self, body: bytes) -> None:
         self.status_code = 200
-        self.body = body
+        self.body: bytes = body
         self.raw_headers = [(b"content-length", b"%d" % len(body)), _MEDIA_TYPE]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": self.body})
+        at_once: ReplyAtOnce | None = scope.get(REPLY_AT_ONCE)
+        if at_once is None or not at_once(scope, 200, self.raw_headers, self.body):
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await send({"type": "http.response.body", "body": self.body})
 
 
 def prediction_reply(predictions: Predictions, model_version: str) -> JsonReply:
