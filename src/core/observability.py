@@ -153,16 +153,16 @@ class EventLog:
         self._level: int = getattr(logging, level)
 
     def debug(self, event: str, **fields: Unpack[LogFields]) -> None:
-        self._write(logging.DEBUG, event, fields)
+        self.write(logging.DEBUG, event, fields)
 
     def info(self, event: str, **fields: Unpack[LogFields]) -> None:
-        self._write(logging.INFO, event, fields)
+        self.write(logging.INFO, event, fields)
 
     def warning(self, event: str, **fields: Unpack[LogFields]) -> None:
-        self._write(logging.WARNING, event, fields)
+        self.write(logging.WARNING, event, fields)
 
     def error(self, event: str, **fields: Unpack[LogFields]) -> None:
-        self._write(logging.ERROR, event, fields)
+        self.write(logging.ERROR, event, fields)
 
     def unexpected(self, event: str, error: BaseException, **fields: Unpack[LogFields]) -> None:
         """Log a bug by the type of the error and where it rose.
@@ -172,9 +172,10 @@ class EventLog:
         frames = traceback.extract_tb(error.__traceback__)
         fields["error_type"] = type(error).__qualname__
         fields["error_location"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-10:]]
-        self._write(logging.ERROR, event, fields)
+        self.write(logging.ERROR, event, fields)
 
-    def _write(self, level: int, event: str, fields: LogFields) -> None:
+    def write(self, level: int, event: str, fields: LogFields) -> None:
+        """Write `event` with `fields`, which stay the caller's."""
         if not fields.keys() <= _ALLOWED:
             raise TypeError(f"not loggable: {', '.join(sorted(fields.keys() - _ALLOWED))}")
         if level >= self._level:

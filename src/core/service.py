@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from itertools import repeat
 from typing import NamedTuple
@@ -73,8 +73,8 @@ class ScoringService:
         """None: the bundle says nothing that reasons could be measured against."""
         self._gatherer = Gatherer(self._score_all, most=_MOST_TOGETHER) if scorer.keeps_loop_busy else None
 
-    async def score(self, transactions: Transactions, *, in_company: bool = False) -> Predictions:
-        """Return one prediction for each transaction, in order.
+    def score(self, transactions: Transactions, *, in_company: bool = False) -> Awaitable[Predictions]:
+        """Return, once awaited, one prediction for each transaction, in order.
 
         `in_company`: others ask at the same time. It changes what a single transaction costs, and never its prediction.
 
@@ -84,8 +84,8 @@ class ScoringService:
             At least one transaction has no score; then none has a prediction.
         """
         if in_company and self._gatherer is not None and len(transactions.ids) == 1:
-            return await self._gatherer.answer(transactions)
-        return await self._score_table(transactions)
+            return self._gatherer.answer(transactions)
+        return self._score_table(transactions)
 
     def gathers(self, transactions: Transactions) -> bool:
         """Tell whether `score`, in company, answers them together with others within a turn of the event loop."""

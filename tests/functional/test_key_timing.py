@@ -51,9 +51,8 @@ def test_time_taken_does_not_tell_how_much_of_a_key_was_right() -> None:
     keys = ApiKeys([KEY, "another-key-that-is-active"])
     took: dict[int, list[int]] = {0: [], 31: []}
     for n_right, wrong in wrong_keys(random.Random(35)):
-        headers = [(b"x-api-key", wrong)]
         begun = time.perf_counter_ns()
-        caller = keys.identify(headers)
+        caller = keys.identify(wrong)
         took[n_right].append(time.perf_counter_ns() - begun)
         assert caller is None
     t = welch_t(took[0], took[31])

@@ -12,12 +12,10 @@ from typing import Protocol
 
 import anyio.to_thread
 
-from core.api.headers import RawHeaders, header_values
 from core.errors import KeySourceError
 from core.keys import split_scopes
 from core.observability import EventLog
 
-HEADER = b"x-api-key"
 REFRESH_S = 30.0
 """A key revoked at its source is refused at most this long after, plus the time of one refresh."""
 RETRY_S = 5.0
@@ -57,16 +55,15 @@ class ApiKeys:
         self._fetched_at = time.time()
         self._refreshing = asyncio.Lock()
 
-    def identify(self, headers: RawHeaders) -> Caller | None:
-        """Return whose key it is, if exactly one `x-api-key` header is there and holds an active key.
+    def identify(self, candidate: bytes | None) -> Caller | None:
+        """Return whose key `candidate` is, if it is an active one.
 
         Bytes are compared, since a header need not be text, by digest and with every key, so that the time
         taken tells nothing of how much was right.
         """
-        candidates = header_values(headers, HEADER)
-        digest = hashlib.sha256(candidates[0] if len(candidates) == 1 else b"").digest()
+        digest = hashlib.sha256(candidate or b"").digest()
         matches = [caller for known, caller in self._callers if hmac.compare_digest(digest, known)]
-        return matches[0] if len(candidates) == 1 and matches else None
+        return matches[0] if candidate is not None and matches else None
 
     def is_stale(self) -> bool:
         """Tell whether the source should be asked again before the next key is judged."""

@@ -9,6 +9,7 @@ from starlette.types import Scope
 
 from core.api.admission import Admission
 from core.api.auth import NO_KEY_ID, ApiKeys
+from core.api.headers import API_KEY, headers_of
 from core.api.rates import Rate, neighbourhood
 from core.errors import (
     ForbiddenError,
@@ -17,7 +18,7 @@ from core.errors import (
     TooManyAuthFailuresError,
     UnauthorizedError,
 )
-from core.observability import EventLog, annotate
+from core.observability import EventLog, LogFields
 from core.settings import Settings
 
 
@@ -57,8 +58,8 @@ class Door:
         self._rates = rates
         self._admission = admission
 
-    async def admit(self, scope: Scope, path: str, log: EventLog) -> str:
-        """Return whose request it is.
+    async def admit(self, scope: Scope, path: str, fields: LogFields, log: EventLog) -> str:
+        """Return whose request it is; note it in `fields`, too, also if it goes no further.
 
         Raises
         ------
@@ -68,15 +69,16 @@ class Door:
         rates = self._rates
         if rates.requests_of_address is not None:
             _count(rates.requests_of_address, _address(scope), RateLimitedError)
-        holder = NO_KEY_ID if self._keys is None else await self._holder(self._keys, scope, path, log)
+        keys = self._keys
+        if keys is not None and keys.is_stale():
+            await keys.refresh(log)
+        holder = NO_KEY_ID if keys is None else self._holder(keys, scope, path, fields)
         if self._admission.refuses(scope):
             raise OverloadedError
         return holder
 
-    async def _holder(self, keys: ApiKeys, scope: Scope, path: str, log: EventLog) -> str:
-        if keys.is_stale():
-            await keys.refresh(log)
-        caller = keys.identify(scope["headers"])
+    def _holder(self, keys: ApiKeys, scope: Scope, path: str, fields: LogFields) -> str:
+        caller = keys.identify(headers_of(scope).get(API_KEY))
         rates = self._rates
         if caller is None:
             # It costs the address its 401 only: an active key from there is still let in. Else one wrong client
@@ -84,7 +86,7 @@ class Door:
             if rates.failures_of_address is not None:
                 _count(rates.failures_of_address, _address(scope), TooManyAuthFailuresError)
             raise UnauthorizedError
-        annotate(key_id=caller.key_id)
+        fields["key_id"] = caller.key_id
         needed = self.routes.get(path)
         if needed is not None and needed not in caller.scopes:
             raise ForbiddenError

@@ -161,7 +161,7 @@ class JobRoutes:
 
 
 def _idempotency_key(request: Request) -> str:
-    values = header_values(request.scope["headers"], IDEMPOTENCY_KEY)
+    values = header_values(request.scope, IDEMPOTENCY_KEY)
     if not values:
         raise IdempotencyKeyMissingError("Send a header Idempotency-Key of your own, the same for every try.")
     if len(values) > 1 or not _KEY.fullmatch(values[0]):

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
-from core.api.headers import header_value
+from core.api.headers import headers_of
 from core.errors import BodyTooLargeError, UnsupportedMediaTypeError
 
 JSON = "application/json"
@@ -26,11 +26,11 @@ def require_media_type(request: Request, allowed: Collection[str]) -> str:
     UnsupportedMediaTypeError
         It is another or absent, its charset is not UTF-8, or the body is encoded (compressed).
     """
-    headers = request.scope["headers"]
-    encoding = header_value(headers, b"content-encoding")
+    headers = headers_of(request.scope)
+    encoding = headers.get(b"content-encoding")
     if encoding is not None and encoding.lower() != b"identity":
         raise UnsupportedMediaTypeError("Send the body as it is: Content-Encoding is not supported.")
-    value = header_value(headers, b"content-type") or b""
+    value = headers.get(b"content-type", b"")
     plain = _PLAIN.get(value)
     if plain is not None and plain in allowed:
         return plain
@@ -74,7 +74,7 @@ async def body_chunks(request: Request, max_bytes: int) -> AsyncIterator[bytes]:
 
 
 def _refuse_declared(request: Request, max_bytes: int) -> None:
-    declared = header_value(request.scope["headers"], b"content-length") or b""
+    declared = headers_of(request.scope).get(b"content-length", b"")
     # Python refuses to convert thousands of digits, so the longest are not even tried.
     if declared.isdigit() and (len(declared) > _LENGTH_DIGITS or int(declared) > max_bytes):
         raise _too_large(max_bytes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.api.auth import NO_KEY_ID
 from core.api.door import Door
 from core.api.errors import problem_of, problem_response
-from core.api.headers import header_value, header_values
+from core.api.headers import REQUEST_ID, headers_of
 from core.api.release import Release, Releases
 from core.api.replies import REPLY_AT_ONCE
 from core.errors import FraudScoringError
@@ -109,7 +110,7 @@ class RequestMiddleware:
         """Answer with the endpoint of the route; what is no route of ours is left to the app, with its own replies."""
         try:
             if path not in self._door.open_paths:
-                context.key_id = await self._door.admit(scope, path, self._log)
+                context.key_id = await self._door.admit(scope, path, context.fields, self._log)
             endpoint = context.release.endpoints.get((path, scope["method"]))
             if endpoint is None:
                 scope.pop(REPLY_AT_ONCE, None)  # it would pass by the headers that are added here
@@ -140,11 +141,11 @@ class RequestMiddleware:
         return send_with_headers
 
     def _headers_of(self, context: RequestContext) -> tuple[tuple[bytes, bytes], ...]:
-        return (b"x-request-id", context.request_id.encode("ascii")), context.release.version_header
+        return (REQUEST_ID, context.request_id.encode("ascii")), context.release.version_header
 
     def _record(self, scope: Scope, context: RequestContext, path: str, latency_ms: float) -> None:
         """Write the one log line of the request and count it; probes are neither news nor traffic."""
-        if (trace := header_value(scope["headers"], b"x-amzn-trace-id")) and (found := _TRACE_ID.search(trace)):
+        if (trace := headers_of(scope).get(b"x-amzn-trace-id")) and (found := _TRACE_ID.search(trace)):
             context.fields["trace_id"] = found[1].decode("ascii")
         fields: LogFields = {
             "request_id": context.request_id,
@@ -155,16 +156,16 @@ class RequestMiddleware:
             **context.fields,
         }
         if path in self._door.open_paths:
-            self._log.debug("request", **fields)
+            self._log.write(logging.DEBUG, "request", fields)
         else:
-            self._log.info("request", **fields)
+            self._log.write(logging.INFO, "request", fields)
             self._metrics.record_request(context.status, latency_ms, fields)
 
 
 def _request_id(scope: Scope) -> str:
-    offered = header_values(scope["headers"], b"x-request-id")
-    if len(offered) == 1 and _REQUEST_ID.fullmatch(offered[0]):
-        return offered[0].decode("ascii")
+    offered = headers_of(scope).get(REQUEST_ID)
+    if offered is not None and _REQUEST_ID.fullmatch(offered):
+        return offered.decode("ascii")
     return os.urandom(16).hex()
 
 
