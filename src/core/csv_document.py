@@ -28,7 +28,7 @@ from core.transactions import (
 )
 
 _NUMBERS = re.compile(r"[0-9eE+.,\-]*")
-_ROWS_OF_A_PIECE = 1000
+_ROWS_OF_A_PIECE = 250
 """What the parser works on at a time should stay in the cache."""
 _MALFORMED = "The body is not valid CSV"
 

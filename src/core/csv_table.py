@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from core.number_text import PIECE_BYTES, read_numbers
+from core.number_text import PIECE_BYTES, ROW_END, read_rows
 from core.transactions import ID_COLUMN, MAX_ID_LENGTH, Transactions, TransactionSchema
 
-_ROW_END = 1.7e308
-"""Put behind each row as one number more, which no field may hold: so all rows of a table are seen to be as long."""
-_BETWEEN_ROWS = b",1.7e308,"
-_NEVER_IN_NUMBERS = (b" ", b"\t", b"[")
+_NEVER_IN_NUMBERS = (b" ", b"\t")
 """Of all that is in no number, what the parser would let pass among them."""
 
 
@@ -24,40 +21,43 @@ def read_csv_table(raw: bytes, schema: TransactionSchema, max_items: int) -> Tra
         return None
     head, _, table = text.partition(b"\n")
     names = head.split(b",")
-    ids: list[str | None] = []
-    if names[0] == ID_COLUMN.encode("ascii"):
-        try:
-            ids, table = _without_ids(table)
-        except UnicodeDecodeError:
-            return None
-        names = names[1:]
     wanted = [name.encode("ascii") for name in schema.names]
-    if not table or sorted(names) != sorted(wanted) or any(len(each or "") > MAX_ID_LENGTH for each in ids):
+    ids: list[str | None] | None = None
+    if names[0] == ID_COLUMN.encode("ascii"):
+        ids, names = [], names[1:]
+    if sorted(names) != sorted(wanted) or schema.maximum.max() >= ROW_END:
         return None
-    if any(each in table for each in _NEVER_IN_NUMBERS) or schema.maximum.max() >= _ROW_END:
+    cells = read_rows(_pieces(table, ids), b"\n", len(names))
+    if cells is None or len(cells) > max_items:
         return None
-    n_rows = table.count(b"\n") + (not table.endswith(b"\n"))
-    numbers = read_numbers(_pieces(table)) if n_rows <= max_items else None
-    width = len(names) + 1
-    if numbers is None or numbers.size != n_rows * width:
-        return None
-    cells = numbers.reshape(n_rows, width)
     values = cells.take([names.index(name) for name in wanted], axis=1)
-    # An end of a row in another place would be one of the values.
-    whole = (cells[:, -1] == _ROW_END).all() and schema.admits(values)
-    return Transactions(ids or [None] * n_rows, values) if whole else None
+    return Transactions(ids or [None] * len(values), values) if schema.admits(values) else None
 
 
-def _without_ids(table: bytes) -> tuple[list[str | None], bytes]:
-    """Split the first column off; each row that is left ends in a newline."""
-    rows = [row.partition(b",") for row in table.removesuffix(b"\n").split(b"\n")]
-    return [each.decode("utf-8") or None for each, _, _ in rows], b"".join(cells + b"\n" for _, _, cells in rows)
+def _pieces(table: bytes, ids: list[str | None] | None) -> Iterator[bytes]:
+    """Yield whole rows of numbers, without a newline at the end; add their first cells to `ids`, unless that is None.
 
-
-def _pieces(table: bytes) -> Iterator[bytes]:
-    """Yield whole rows as JSON arrays, each row with its end."""
+    Raises
+    ------
+    ValueError
+        There is something else among the numbers, or an id is too long or not UTF-8.
+    """
     start = 0
     while start < len(table):
         stop = table.find(b"\n", start + PIECE_BYTES) + 1 or len(table)
-        yield b"[" + table[start:stop].removesuffix(b"\n").replace(b"\n", _BETWEEN_ROWS) + _BETWEEN_ROWS[:-1] + b"]"
+        rows = table[start:stop].removesuffix(b"\n")
+        if ids is not None:
+            found, rows = _without_ids(rows)
+            ids += found
+        if any(each in rows for each in _NEVER_IN_NUMBERS):
+            raise ValueError("not a number")
+        yield rows
         start = stop
+
+
+def _without_ids(rows: bytes) -> tuple[list[str | None], bytes]:
+    parts = [row.partition(b",") for row in rows.split(b"\n")]
+    ids = b"\n".join([part[0] for part in parts]).decode("utf-8").split("\n")
+    if max(map(len, ids)) > MAX_ID_LENGTH:
+        raise ValueError("an id is too long")
+    return [each or None for each in ids], b"\n".join([part[2] for part in parts])

@@ -1,8 +1,8 @@
-"""JSON batches as machines write them: objects with the same names in the same order, so in truth a table.
+"""JSON batches as machines write them: objects with the same names in the same order, or vectors: in truth a table.
 
-What stands between two numbers is then the same text in every row. It is compared eight bytes at a time, then
-overwritten, and what is left is an array of numbers, which `number_text` reads without an object for each. Whatever
-is written in another way, or has a fault, is left to `json_document` and the schema.
+What stands between two numbers, or two vectors, is then the same text in every row. It is compared with that of the
+first, then overwritten, and what is left is an array of numbers, which `number_text` reads without an object for each.
+Whatever is written in another way, or has a fault, is left to `json_document` and the schema.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from core.errors import MalformedBodyError
 from core.json_document import read_json
-from core.number_text import PIECE_BYTES, read_numbers
+from core.number_text import PIECE_BYTES, ROW_END, read_numbers, read_rows
 from core.transactions import ID_COLUMN, MAX_ID_LENGTH, Transactions, TransactionSchema
 
 _HEAD = re.compile(rb'[ \t\r\n]*\{[ \t\r\n]*"transactions"[ \t\r\n]*:[ \t\r\n]*\[[ \t\r\n]*(?=\{)')
@@ -24,16 +24,26 @@ _LONGEST_TAIL = 64
 _LEAD = re.compile(rb'\{([ \t\r\n]*)"[^{}]*?(?:(,[ \t\r\n]*)"[A-Za-z_]|\})')
 """What leads to the first name of an object, and what to the others."""
 _GAP = re.compile(rb"[ \t\r\n]*,[ \t\r\n]*(?=\{)")
-_OPEN_ARRAY, _CLOSE_ARRAY, _COLON, _QUOTE, _SPACE, _ZERO = b'[]:" 0'
+_VECTOR = re.compile(
+    rb'(\{[ \t\r\n]*"transaction_id"[ \t\r\n]*:[ \t\r\n]*")[^"]*'
+    rb'("[ \t\r\n]*,[ \t\r\n]*"features"[ \t\r\n]*:[ \t\r\n]*\[)'
+    rb'|\{[ \t\r\n]*"features"[ \t\r\n]*:[ \t\r\n]*\['
+)
+_VECTOR_END = re.compile(rb"[^\]]*(\][ \t\r\n]*\})")
+_ID_KEY = b'"%b":' % ID_COLUMN.encode("ascii")
+_BEFORE_ID = re.compile(_ID_KEY + rb'[ \t\r\n]*"')
+_OPEN_ARRAY, _CLOSE_ARRAY, _COLON = b"[]:"
 _FIRST_PRINTABLE = 32
 _WORD = 8
+_LONGEST_KEY = 128
+_LARGEST_PIECE = 1 << 18
+"""Every key takes the room of the longest while it is compared: what a caller makes of spaces must not fill memory."""
 
-Text = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.intp]
-Words = npt.NDArray[np.uint64]
+Bytes = npt.NDArray[np.uint8]
 
 
-class _Unlike(Exception):
+class _Unlike(ValueError):
     """The text is not a table of the expected form."""
 
 
@@ -51,18 +61,59 @@ def read_json_batch(body: bytes, schema: TransactionSchema, max_items: int) -> T
 def read_json_table(body: bytes, schema: TransactionSchema, max_items: int) -> Transactions | None:
     """Return the transactions of a table in JSON, or None where it is none: then `parse_many` has to look itself."""
     head, tail = _HEAD.match(body), _TAIL.search(body, max(0, len(body) - _LONGEST_TAIL))
-    # An array in place of a number would come out flat.
-    if head is None or tail is None or b"\\" in body or body.find(b"[", head.end()) >= 0:
+    if head is None or tail is None or b"\\" in body:
         return None
+    start, end = head.end(), tail.start()
+    read = _read_vectors if _VECTOR.match(body, start, end) else _read_objects
     try:
-        form = _Form(body, head.end(), tail.start(), schema)
-        numbers = read_numbers(form.to_array(piece) for piece in form.pieces(body, head.end(), tail.start()))
+        table = read(body, start, end, schema)
     except _Unlike:
         return None
-    if numbers is None or form.n_items > max_items or numbers.size != form.n_items * form.n_numbers:
+    if table is None or len(table.values) > max_items or not schema.admits(table.values):
         return None
-    values = numbers.reshape(form.n_items, form.n_numbers).take(form.columns, axis=1)
-    return Transactions(form.ids or [None] * form.n_items, values) if schema.admits(values) else None
+    return table if table.ids else Transactions([None] * len(table.values), table.values)
+
+
+def _read_objects(body: bytes, start: int, end: int, schema: TransactionSchema) -> Transactions | None:
+    # An array in place of a number would come out flat.
+    if body.find(b"[", start) >= 0:
+        return None
+    form = _Form(body, start, end, schema)
+    numbers = read_numbers(form.to_array(piece) for piece in form.pieces(body, start, end))
+    if numbers is None or numbers.size != form.n_items * form.n_numbers:
+        return None
+    return Transactions(form.ids, numbers.reshape(form.n_items, form.n_numbers).take(form.columns, axis=1))
+
+
+def _read_vectors(body: bytes, start: int, end: int, schema: TransactionSchema) -> Transactions | None:
+    """Read ``{"features": [...]}``, each with an id before it or none.
+
+    All of the text but ids and numbers is that of the first, and valid; so numbers and ids are all there is to check.
+    """
+    first = _VECTOR.match(body, start, end)
+    close = first and _VECTOR_END.match(body, first.end(), end)
+    if first is None or close is None or not body.endswith(close[1], start, end) or schema.maximum.max() >= ROW_END:
+        return None
+    opening, middle = first.groups() if first[1] else (first[0], None)
+    gap = _GAP.match(body, close.end(), end)
+    between = close[1] + (b"," if gap is None else gap[0]) + opening
+    ids: list[str | None] = []
+
+    def pieces() -> Iterator[bytes]:
+        here, last = start + len(opening), end - len(close[1])
+        while here <= last:
+            stop = body.find(between, here + PIECE_BYTES, last)
+            stop = last if stop < 0 else stop
+            piece = body[here:stop]
+            if middle is not None:
+                parts = [row.partition(middle) for row in piece.split(between)]
+                ids.extend(_ids_of([part[0] for part in parts]))
+                piece = between.join([part[2] for part in parts])
+            yield piece
+            here = stop + len(between)
+
+    values = read_rows(pieces(), between, len(schema.names))
+    return None if values is None else Transactions(ids, np.ascontiguousarray(values))
 
 
 class _Form:
@@ -75,13 +126,16 @@ class _Form:
         if lead is None or sorted({*names} - {ID_COLUMN}) != sorted(schema.names):
             raise _Unlike
         self._gap = b"," if gap is None else gap[0]
-        self._id = names.index(ID_COLUMN) if ID_COLUMN in names else None
-        self._n_strings = len(names) + (self._id is not None)
+        before_id = _BEFORE_ID.search(body, start, stop)
+        self._before_id = None if before_id is None else before_id[0]
+        if (self._before_id is None) == (ID_COLUMN in names):
+            raise _Unlike
         before = [b"}" + self._gap + b"{" + lead[1], *[lead[2] or b","] * (len(names) - 1)]
         keys = [text + b'"%b":' % name.encode("ascii") for text, name in zip(before, names, strict=True)]
-        self._start = b"}" + self._gap
-        self._margin = b" " * (max(map(len, keys)) + _WORD)
+        if max(map(len, keys)) > _LONGEST_KEY:
+            raise _Unlike
         self._keys = _Keys(keys)
+        self._start = b" " * self._keys.width + b"}" + self._gap
         self.n_numbers = len(names)
         self.columns = [names.index(name) for name in schema.names]
         self.ids: list[str | None] = []
@@ -91,6 +145,8 @@ class _Form:
         """Yield the text between `start` and `end` in pieces of whole objects."""
         while start < end:
             stop = body.find(b"}", start + PIECE_BYTES, end) + 1 or end
+            if stop - start > _LARGEST_PIECE:
+                raise _Unlike
             yield body[start:stop]
             start = stop + len(self._gap)
             if stop < end and body[stop:start] != self._gap:
@@ -106,87 +162,89 @@ class _Form:
         ------
         _Unlike
         """
-        buffer = bytearray(self._margin + self._start + piece)
+        ids, piece = ([], piece) if self._before_id is None else _without_ids(piece, self._before_id)
+        buffer = bytearray(self._start + piece)
         text = np.frombuffer(buffer, np.uint8)
-        id_starts = None if self._id is None else self._take_ids(buffer, text)
         colons = np.flatnonzero(text == _COLON)
         n_items, odd = divmod(colons.size, self.n_numbers)
-        if odd or n_items == 0:
+        # A zero that was there already, and no id, would leave too few ids.
+        if odd or n_items == 0 or (self._before_id is not None and len(ids) != n_items):
             raise _Unlike
-        if id_starts is not None:
-            after = colons[self._id :: self.n_numbers] + 1
-            if id_starts.size != n_items or not _follow(text, after, id_starts):
-                raise _Unlike
-        self._keys.blank(buffer, colons, n_items)
+        self._keys.blank(buffer, colons)
+        self.ids += ids
         self.n_items += n_items
-        text[len(self._margin)] = _OPEN_ARRAY
+        text[self._keys.width] = _OPEN_ARRAY
         text[-1] = _CLOSE_ARRAY
         return buffer
 
-    def _take_ids(self, buffer: bytearray, text: Text) -> Places:
-        """Overwrite the ids; return where each began. That this was behind the key of the id is for the caller to see.
 
-        The others of the quotes are the keys', or else the parser will come upon them.
-        """
-        quotes = np.flatnonzero(text == _QUOTE)
-        n_items, odd = divmod(quotes.size, 2 * self._n_strings)
-        if odd or self._id is None:
-            raise _Unlike
-        starts: Places
-        starts, ends = quotes.reshape(n_items, self._n_strings, 2)[:, self._id + 1].T
-        lengths = ends - starts
-        inside = np.repeat(starts + 1 - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        if (lengths > MAX_ID_LENGTH + 1).any() or not (text.take(inside) >= _FIRST_PRINTABLE).all():
-            raise _Unlike
-        try:
-            pairs = zip((starts + 1).tolist(), ends.tolist(), strict=True)
-            self.ids += [buffer[start:end].decode("utf-8") for start, end in pairs]
-        except UnicodeDecodeError:
-            raise _Unlike from None
-        text[inside] = _SPACE
-        text[starts] = _ZERO
-        return starts
+def _without_ids(piece: bytes, before_id: bytes) -> tuple[list[str], bytes]:
+    """Return the ids of a piece, and the piece with a zero for each.
+
+    That what stands before an id is a key, and at its place, is for the caller to see; so is all that is left.
+
+    Raises
+    ------
+    _Unlike
+    """
+    first, *others = piece.split(before_id)
+    parts = [other.partition(b'"') for other in others]
+    left = (_ID_KEY + b"0 ").join([first, *(part[2] for part in parts)])
+    # A piece ends with a brace: one that ends within an id does not.
+    if not parts or not left.endswith(b"}"):
+        raise _Unlike
+    return _ids_of([part[0] for part in parts]), left
+
+
+def _ids_of(texts: Sequence[bytes]) -> list[str]:
+    """Return the ids with these texts, which hold no backslash: so a quote would be the end of an id.
+
+    Raises
+    ------
+    _Unlike, UnicodeDecodeError
+    """
+    joined = b'"'.join(texts)
+    ids = joined.decode("utf-8").split('"')
+    is_printable = not (np.frombuffer(joined, np.uint8) < _FIRST_PRINTABLE).any()
+    if len(ids) != len(texts) or not is_printable or max(map(len, ids)) > MAX_ID_LENGTH:
+        raise _Unlike
+    return ids
 
 
 class _Keys:
-    """The keys of an object with what leads to them; compared and overwritten as words that end with their colons."""
+    """The keys of an object with what leads to them; compared and overwritten as texts that end with their colons."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        self._n = len(keys)
-        self._levels = [_level(keys, level) for level in range(-(-max(map(len, keys)) // _WORD))]
+        self.width = -(-max(map(len, keys)) // _WORD) * _WORD
+        self._texts = self._row_of(keys)
+        self._masks = self._row_of([b"\xff" * len(key) for key in keys])
+        self._blanks = self._row_of([b",".ljust(len(key)) for key in keys])
 
-    def blank(self, buffer: bytearray, colons: Places, n_items: int) -> None:
+    def blank(self, buffer: bytearray, colons: Places) -> None:
         """Overwrite each key with a comma and blanks.
 
-        From the end of the text on: a word reaches back beyond a short key, and writes back what it found there.
+        From the end of the text on: a text reaches back beyond a short key, and writes back what it found there.
 
         Raises
         ------
         _Unlike
             A key is not what it should be.
         """
-        words: Words = np.ndarray((len(buffer) - _WORD + 1,), "<u8", buffer, strides=(1,))
-        ends = colons[::-1].reshape(n_items, self._n)
-        for level, (columns, key, mask, blank) in enumerate(self._levels):
-            places = (ends.take(columns, axis=1) - (_WORD * (level + 1) - 1)).ravel()
-            found = words[places].reshape(n_items, len(columns))
-            if ((found ^ key) & mask).any():
-                raise _Unlike
-            words[places] = ((found & ~mask) | blank).ravel()
+        texts = np.ndarray((len(buffer) - self.width + 1,), f"V{self.width}", buffer, strides=(1,))
+        places = colons[::-1] - (self.width - 1)
+        found = texts[places]
+        # Where the key should be there is nothing left, and before it what was there.
+        rows: Bytes = found.view(np.uint8).reshape(-1, self._texts.size)
+        rows ^= self._texts
+        differing: Bytes = np.bitwise_or.reduce(rows, axis=0, keepdims=True)
+        if (differing & self._masks).any():
+            raise _Unlike
+        rows |= self._blanks
+        texts[places] = found
 
-
-def _level(keys: Sequence[bytes], level: int) -> tuple[Places, Words, Words, Words]:
-    """Return which keys, counted from the last, are long enough, and of each the word: its text, its place, blanks."""
-    columns = [index for index, key in enumerate(reversed(keys)) if len(key) > _WORD * level]
-    texts = [keys[len(keys) - 1 - index] for index in columns]
-    blanks = [b"," + b" " * (len(text) - 1) for text in texts]
-    masks = [b"\xff" * len(text) for text in texts]
-    return np.array(columns, np.intp), _words(texts, level), _words(masks, level), _words(blanks, level)
-
-
-def _words(texts: Sequence[bytes], level: int) -> Words:
-    ends = [text[: len(text) - _WORD * level][-_WORD:].rjust(_WORD, b"\0") for text in texts]
-    return np.frombuffer(b"".join(ends), "<u8")
+    def _row_of(self, texts: Sequence[bytes]) -> Bytes:
+        """Return the texts from the last on, as they are overwritten, each with as many bytes."""
+        return np.frombuffer(b"".join(text.rjust(self.width, b"\0") for text in reversed(texts)), np.uint8)
 
 
 def _names_of(first: bytes) -> list[str]:
@@ -197,8 +255,3 @@ def _names_of(first: bytes) -> list[str]:
     if not isinstance(document, dict) or not isinstance(document.get(ID_COLUMN, ""), str):
         raise _Unlike
     return list(document)
-
-
-def _follow(text: Text, places: Places, others: Places) -> bool:
-    """Tell whether each of the others is at its place, or behind the one space that is there."""
-    return bool(((others == places) | (others == places + 1) & (text.take(places) == _SPACE)).all())

