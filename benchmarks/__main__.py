@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import endpoint, in_process, lambda_image, over_http, wrk
+from benchmarks import endpoint, in_process, instructions, lambda_image, over_http, wrk
 from benchmarks.contenders import contenders
 from benchmarks.growth import growth
 from benchmarks.running import Pace, running
@@ -24,7 +24,7 @@ from tests.repository import BUNDLE, ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 LIBRARIES = ("fastapi", "starlette", "pydantic", "uvicorn", "onnxruntime", "numpy", "boto3")
-PARTS = ("in-process", "http", "endpoint", "growth", "lambda")
+PARTS = ("in-process", "instructions", "http", "endpoint", "growth", "lambda")
 
 
 def main() -> None:
@@ -65,6 +65,12 @@ def _in_process(_folder: Path, _pace: Pace, on_step: Callable[[str], None], _not
     return [measure(app, service) for measure in (in_process.single, in_process.batches, in_process.explanations)]
 
 
+def _instructions(folder: Path, _pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:
+    made, missing = instructions.sections(folder, on_step)
+    notes += missing
+    return made
+
+
 def _http(folder: Path, pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:
     bundle = load_bundle(BUNDLE)
     on_step("the bare model")
@@ -97,7 +103,14 @@ def _lambda(_folder: Path, _pace: Pace, on_step: Callable[[str], None], notes: l
     return sections
 
 
-_PARTS = {"in-process": _in_process, "http": _http, "endpoint": _endpoint, "growth": _growth, "lambda": _lambda}
+_PARTS = {
+    "in-process": _in_process,
+    "instructions": _instructions,
+    "http": _http,
+    "endpoint": _endpoint,
+    "growth": _growth,
+    "lambda": _lambda,
+}
 
 
 def _document(sections: list[Section], notes: list[str], pace: Pace) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
 from http_protocol import GuardedProtocol
 from loop_turn import EndOfTurn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from core.observability import flush_lines_by
+
+Echo = Callable[[dict[str, Any], Any, Any], Awaitable[None]]
 COMMON_HEADERS = [(b"date", b"Mon, 23 Nov 2026 10:00:00 GMT")]
 
 
@@ -42,16 +47,22 @@ class Wire(asyncio.Transport):
 class Connections:
     """`n` connections to a server in the running loop."""
 
-    def __init__(self, app: FastAPI, n: int, common_headers: Sequence[tuple[bytes, bytes]] = COMMON_HEADERS) -> None:
-        config = uvicorn.Config(app.middleware_stack, lifespan="off", log_config=None, access_log=False)  # type: ignore[arg-type]
+    def __init__(
+        self, app: FastAPI | Echo, n: int, common_headers: Sequence[tuple[bytes, bytes]] = COMMON_HEADERS
+    ) -> None:
+        """Any other app than ours is served by uvicorn's own protocol."""
+        served: Any = app.middleware_stack if isinstance(app, FastAPI) else app
+        config = uvicorn.Config(served, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
         config.load()
         self._server = ServerState()
         self._server.default_headers = list(common_headers)
-        app.state.turn = EndOfTurn(asyncio.get_running_loop(), self._server.tasks)
+        protocol: Callable[..., HttpToolsProtocol] = HttpToolsProtocol
+        if isinstance(app, FastAPI):
+            app.state.turn = EndOfTurn(asyncio.get_running_loop(), self._server.tasks)
+            flush_lines_by(app.state.turn.call)
+            protocol = partial(GuardedProtocol, state=app.state)
         self.wires = [Wire() for _ in range(n)]
-        self._protocols = [
-            GuardedProtocol(config=config, server_state=self._server, app_state={}, state=app.state) for _ in range(n)
-        ]
+        self._protocols = [protocol(config=config, server_state=self._server, app_state={}) for _ in range(n)]
         for protocol, wire in zip(self._protocols, self.wires, strict=True):
             protocol.connection_made(wire)
 
@@ -70,6 +81,7 @@ class Connections:
     def close(self) -> None:
         for protocol in self._protocols:
             protocol.connection_lost(None)
+        flush_lines_by(None)
 
 
 def request_for(path: str, *headers: str, method: str = "POST", body: bytes = b"") -> bytes:

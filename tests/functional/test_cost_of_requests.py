@@ -112,6 +112,7 @@ def test_one_request_of_a_dozen_takes_no_more_calls_than_it_did(app: FastAPI, cr
         await connections.ask(*requests)
         with counting({"call"}) as counted:
             replies = await connections.ask(*requests)
+        connections.close()
         assert [b"".join(pieces).count(b"HTTP/1.1 200") for pieces in replies] == [1] * len(requests)
         return len(counted)
 

@@ -98,6 +98,7 @@ def test_replies_of_a_server_that_drains_end_their_connections(app: FastAPI, tin
     async def run() -> tuple[bytes, bool]:
         connections = Connections(app, 1, [*COMMON_HEADERS, ENDS])
         [pieces] = await connections.ask(predict(tiny, 0))
+        connections.close()
         return b"".join(pieces), connections.wires[0].is_open
 
     reply, is_open = asyncio.run(run())
@@ -134,5 +135,6 @@ def test_requests_leave_nothing_to_the_collector_of_garbage(app: FastAPI, tiny: 
             return gc.collect()
         finally:
             gc.enable()
+            connections.close()
 
     assert asyncio.run(run()) == 0
