@@ -23,7 +23,8 @@ JOBS = ("JobsTable", "JobsBucket", "JobsStateMachineArn", "JobsKmsKeyArn")
 
 
 def _server_config() -> Any:
-    return Server(SimpleNamespace(state=SimpleNamespace(readiness=None, metrics=None, releases=None)), 0).config  # type: ignore[arg-type]
+    state = SimpleNamespace(readiness=None, metrics=None, releases=None)
+    return Server(SimpleNamespace(state=state, middleware_stack=None), 0).config  # type: ignore[arg-type]
 
 
 def _only(template: Template, kind: str) -> dict[str, Any]:
