@@ -17,6 +17,7 @@ import numpy as np
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.sections import Section
+from benchmarks.transactions import transactions
 from core.api.app import create_app
 from core.bootstrap import build_service
 from core.service import ScoringService
@@ -99,7 +100,7 @@ def bare_rates(service: ScoringService) -> dict[int, float]:
     """Return how many rows a second the model alone scores, as a matrix of each of the sizes of batches."""
     rates = {}
     for n in BATCH_SIZES:
-        features = service.bundle.preprocessor.transform(np.array([list(row.values()) for row in rows_of(service, n)]))
+        features = service.bundle.preprocessor.transform(np.array([list(row.values()) for row in transactions(n)]))
         rates[n] = n / best_seconds(partial(service.scorer.score, features), 1)
     return rates
 
@@ -123,10 +124,12 @@ def single(app: ASGIApp, service: ScoringService) -> Section:
 def batches(app: ASGIApp, service: ScoringService) -> Section:
     """Return what batches cost."""
     section = Section(
-        "POST /predict/batch: CPU in the process, no server", ("rows, form", "rows/s", "bare model, rows/s", "ratio")
+        "POST /predict/batch: CPU in the process, no server",
+        ("rows, form", "rows/s", "bare model, rows/s", "ratio"),
+        "Simulated transactions, each of them another; the bare model scores the same ones as a matrix in memory.",
     )
     for n, bare in bare_rates(service).items():
-        rows = rows_of(service, n)
+        rows = transactions(n)
         bodies = {"JSON objects": (b"application/json", body_of(rows)), "CSV": (b"text/csv", csv_of(rows))}
         for form, (media_type, body) in bodies.items():
             ours = n / seconds_of(app, "/predict/batch", media_type, body, 1)

@@ -10,6 +10,7 @@ from benchmarks import open_loop, wrk
 from benchmarks.contenders import ECHO, OURS
 from benchmarks.running import OnStep, Pace, Running, load_of, rows_for
 from benchmarks.sections import Section, median, ratio, spread
+from benchmarks.transactions import transactions
 from core.bundle import Bundle
 
 CONNECTIONS = (1, 16, 64)
@@ -94,8 +95,7 @@ def batches(servers: Sequence[Running], bundle: Bundle, pace: Pace, bare: dict[i
     rates: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for turn, size in product(range(pace.rounds), BATCHES):
         for server in servers:
-            golden = rows_for(server.contender, bundle)
-            rows = [golden[index % len(golden)] for index in range(size)]
+            rows = rows_for(server.contender, bundle, transactions(size))
             for form in server.contender.batches:
                 on_step(
                     f"batches, round {turn + 1} of {pace.rounds}, {size} rows: {server.contender.name}, {form.name}"

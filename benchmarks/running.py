@@ -76,12 +76,14 @@ class Running:
         return [self.process, *self.process.children(recursive=True)]
 
 
-def rows_for(contender: Contender, bundle: Bundle) -> list[Row]:
-    """Return the golden cases as this contender is given them: as posted, or as the model sees them."""
+def rows_for(contender: Contender, bundle: Bundle, posted: Sequence[Row] | None = None) -> list[Row]:
+    """Return `posted`, or the golden cases, as this contender is given them: as posted, or as the model sees them."""
+    posted = bundle.golden.transactions if posted is None else posted
     if contender.is_whole:
-        return list(bundle.golden.transactions)
+        return list(posted)
     names = [feature.name for feature in bundle.manifest.features]
-    return [dict(zip(names, row, strict=True)) for row in bundle.golden_features().tolist()]
+    features = bundle.preprocessor.transform(np.array([list(row.values()) for row in posted]))
+    return [dict(zip(names, row, strict=True)) for row in features.tolist()]
 
 
 @contextmanager
