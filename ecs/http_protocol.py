@@ -85,6 +85,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_waiting()
         self._unset_keepalive_if_required()
         super().connection_lost(exc)
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None:
+            # It leads back to here: the last request would stay, with the model that answered it, until the collector
+            # of garbage comes.
+            cast("dict[str, object]", cycle.scope).pop(REPLY_AT_ONCE, None)
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Keep the connection for the replies to a client that has sent all that it wants to send."""

@@ -138,3 +138,30 @@ def test_requests_leave_nothing_to_the_collector_of_garbage(app: FastAPI, tiny: 
             connections.close()
 
     assert asyncio.run(run()) == 0
+
+
+@pytest.mark.parametrize("request_", ["scored", "refused", "unknown", "HEAD"])
+def test_connection_that_ends_leaves_nothing_to_the_collector_of_garbage(
+    app: FastAPI, tiny: Bundle, request_: str
+) -> None:
+    """What is left would hold the model that answered, which is to be given back once it was exchanged."""
+    requests = {
+        "scored": predict(tiny, 0),
+        "refused": predict(tiny, 0).replace(KEY.encode(), b"x"),
+        "unknown": request_for("/nowhere", *KEYED),
+        "HEAD": request_for("/health", method="HEAD"),
+    }
+
+    async def run() -> int:
+        connections = Connections(app, 4)
+        await connections.ask(*[requests[request_]] * 4)
+        gc.collect()
+        gc.disable()
+        try:
+            connections.close()
+            del connections
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(run()) == 0
