@@ -98,11 +98,10 @@ class LineHandler(_StreamHandler):
 
     def write_event(self, level: int, event: str, fields: LogFields) -> None:
         """Write what `handle` would of a record of the event."""
-        line = self.formatter.line_of(level, event, fields)
         try:
             # By one write, so that nothing comes in between.
-            self.stream.write(line + self.terminator)
-        except (OSError, ValueError):  # there is no room, or the stream is closed
+            self.stream.write(self.formatter.line_of(level, event, fields) + self.terminator)
+        except (OSError, ValueError):  # there is no room, the stream is closed, or a path in it is no text
             self.handleError(_NO_RECORD)
         self.flush()
 

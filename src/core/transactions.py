@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, SchemaValidator, core_schema
 
 from core.errors import MAX_ISSUES, FieldIssue, InvalidTransactionError, MalformedBodyError, TooManyItemsError
 from core.json_document import MAX_INTEGER, check_depth
@@ -53,8 +53,10 @@ class TransactionSchema:
             **definitions,
         )
         self._validate = self.model.__pydantic_validator__.validate_python
-        self._validate_json = self.model.__pydantic_validator__.validate_json
         self._pick = itemgetter("transaction_id", *attributes)
+        self._validate_plain = _plain_validator(self.fields).validate_json
+        self._pick_plain = itemgetter("transaction_id", *self.names)
+        self._most_colons = len(self.names) + 1 + MAX_ID_LENGTH
 
     def parse_one(self, document: object) -> Transactions:
         """Validate one transaction, shape (1, n_fields).
@@ -75,17 +77,25 @@ class TransactionSchema:
 
         None where `parse_one` has to look itself: there is a fault, a name that comes twice, or another form.
         """
+        colons = text.count(b":")
+        # What cannot be plain is not tried: pydantic would note all that is wrong with it.
+        if colons > self._most_colons or b"\\" in text or b'"features"' in text:
+            return None
         try:
-            found = self._validate_json(text)
+            found, _, given = self._validate_plain(text)
         except ValidationError:
             return None
-        picked: tuple[Any, ...] = self._pick(found.__dict__)
+        picked: tuple[Any, ...] = self._pick_plain(found)
         # Of a name that comes twice pydantic takes the last. All values are numbers but the id, so that each colon
         # belongs to a name or to an id: then no name comes twice, unless an id is written in escapes.
-        colons = text.count(b":") - (picked[0].count(":") if picked[0] else 0)
-        if colons != len(found.__pydantic_fields_set__) or b"\\" in text:
+        if colons - (picked[0].count(":") if picked[0] else 0) != len(given):
             return None
-        return self._single(self._completed(picked) if self.stand_ins else picked)
+        if self.stand_ins or len(given) != len(self.names) + ("transaction_id" in given):
+            try:
+                picked = self._completed(picked)
+            except KeyError:  # a field that nothing stands for
+                return None
+        return self._single(picked)
 
     def parse_many(self, document: object, max_items: int) -> Transactions:
         """Validate ``{"transactions": [...]}`` with 1 to `max_items` transactions, in order.
@@ -189,6 +199,25 @@ def _definition(field: FieldSpec) -> tuple[Any, Any]:
     if field.if_missing is None:
         return Annotated[number, Field(alias=field.name, description=field.description)], ...
     return Annotated[number | None, Field(alias=field.name, description=field.description)], None
+
+
+def _plain_validator(fields: Sequence[FieldSpec]) -> SchemaValidator:
+    """Return what reads the object form as (values by name, None where there is none; nothing; names that are there).
+
+    That a field is missing is no error to it: pydantic would note a copy of the whole body for each.
+    """
+    config = core_schema.CoreConfig(strict=True, allow_inf_nan=False)
+    names: dict[str, core_schema.CoreSchema] = {
+        ID_COLUMN: core_schema.nullable_schema(core_schema.str_schema(max_length=MAX_ID_LENGTH))
+    }
+    for field in fields:
+        number = core_schema.float_schema(ge=field.minimum, le=field.maximum)
+        names[field.name] = number if field.if_missing is None else core_schema.nullable_schema(number)
+    absent = {
+        name: core_schema.model_field(core_schema.with_default_schema(schema, default=None))
+        for name, schema in names.items()
+    }
+    return SchemaValidator(core_schema.model_fields_schema(absent, extra_behavior="forbid"), config)
 
 
 def _transaction_list(document: object, max_items: int) -> list[object]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from core.bundle import Bundle
 from core.json_document import read_json
 from core.json_transaction import read_json_transaction
 from core.preprocessing import FieldSpec
+from core.settings import Settings
 from core.transactions import Transactions, TransactionSchema
 from tests.unit.core.test_tables import SCHEMA, damaged, numbers, outcome
 
@@ -88,3 +92,23 @@ def test_transaction_without_fault_is_read_at_once(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b'{"a":1,"a":2,"b1":3,"b2":4}', BODIES[2], BODIES[5]])
 def test_name_that_may_come_twice_and_other_forms_are_left_to_the_slow_way(body: bytes) -> None:
     assert SCHEMA.parse_plain(body) is None
+
+
+def peak_of(read: Callable[[bytes], object], body: bytes) -> int:
+    """Return how many bytes more than before were in use at most."""
+    tracemalloc.start()
+    try:
+        read(body)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("n_names", [1, 30])
+def test_body_is_not_copied_for_each_name_that_it_lacks(creditcard: Bundle, n_names: int) -> None:
+    schema = TransactionSchema(creditcard.manifest.fields)
+    body = b"{%b}" % b",".join(b'"other%d":[%b[]]' % (n, b"[]," * (6000 // n_names)) for n in range(n_names))
+    assert len(body) < Settings.model_fields["max_body_bytes"].default
+
+    assert schema.parse_plain(body) is None
+    assert peak_of(schema.parse_plain, body) < 2 * peak_of(read_json, body)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 from typing import Any
 
 import pytest
@@ -150,3 +151,12 @@ def test_line_that_cannot_leave_raises_nothing_and_is_reported(
     handler.write_event(logging.INFO, "one", {})
 
     assert "No space left on device" in capsys.readouterr().err
+
+
+def test_line_with_a_path_that_is_no_text_raises_nothing_and_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.StringIO()
+
+    handler_of(stream).write_event(logging.ERROR, "model refused", {"error_reason": os.fsdecode(b"/srv/\xff: missing")})
+
+    assert stream.getvalue() == ""
+    assert "surrogates not allowed" in capsys.readouterr().err
