@@ -18,7 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HEADER_VALUE_RE, STATUS_LINE, 
 
 from core.api.admission import ARRIVED, AT_WORK
 from core.api.errors import problem_response
-from core.api.headers import RawHeaders
+from core.api.headers import REQUEST_ID, RawHeaders
 from core.api.limits import ABORTED
 from core.api.replies import REPLY_AT_ONCE
 from core.errors import (
@@ -149,8 +149,7 @@ class GuardedProtocol(HttpToolsProtocol):
         usual = usual and scope["method"] != "HEAD"
         if common is None or not usual or HEADER_VALUE_RE.search(b"".join([value for _, value in headers])):
             return False
-        lines = [b"%b: %b\r\n" % header for header in headers]
-        self._outgoing.write_whole(b"".join([STATUS_LINE[status], common, *lines, b"\r\n", body]))
+        self._outgoing.write_whole(b"".join([STATUS_LINE[status], common, _lines_of(headers), b"\r\n", body]))
         cycle.waiting_for_100_continue = False
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
@@ -162,7 +161,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if headers is not self._common:
             self._common = headers
             ends = any(name.lower() == b"connection" for name, _ in headers)
-            self._common_lines = None if ends else b"".join([b"%b: %b\r\n" % header for header in headers])
+            self._common_lines = None if ends else _lines_of(headers)
         return self._common_lines
 
     def on_response_complete(self) -> None:
@@ -219,12 +218,13 @@ class GuardedProtocol(HttpToolsProtocol):
         headers = [
             *self.server_state.default_headers,
             *(header for header in response.raw_headers if header[0] != b"connection"),
-            (b"x-request-id", request_id.encode()),
+            (REQUEST_ID, request_id.encode()),
             (b"x-model-version", state.releases.current.version.encode()),
             (b"connection", b"close"),
         ]
-        head = [STATUS_LINE[response.status_code], *(name + b": " + value + b"\r\n" for name, value in headers)]
-        self.transport.write(b"".join([*head, b"\r\n", bytes(response.body)]))
+        self.transport.write(
+            b"".join([STATUS_LINE[response.status_code], _lines_of(headers), b"\r\n", bytes(response.body)])
+        )
         self.transport.close()
         fields: LogFields = {
             "request_id": request_id,
@@ -233,3 +233,8 @@ class GuardedProtocol(HttpToolsProtocol):
         }
         state.log.info("request", **fields)
         state.metrics.record_request(response.status_code, 0.0, fields)
+
+
+def _lines_of(headers: RawHeaders) -> bytes:
+    """Return the lines of a head that say `headers`."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers])

@@ -34,7 +34,8 @@ def read_rows(texts: Iterable[bytes], between: bytes, width: int) -> Numbers | N
     """Return the numbers of texts of whole rows with `between` between two of them; shape (n, width).
 
     None if they are not that. If some rows are longer and others shorter, an end of a row is among the values, where
-    the caller has to find it: that is why no value may be `ROW_END`.
+    the caller has to find it: that is why no value may be `ROW_END`. `between` may be of any length but that of the end
+    of a row, since rows are counted by how much longer or shorter the text becomes.
     """
     n_rows = 0
 

@@ -93,7 +93,6 @@ class LineHandler(_StreamHandler):
     """Writes lines to stdout: each at once, or when `later` says so."""
 
     later: Callable[[Callable[[], None]], None] | None = None
-
     formatter: EventFormatter
 
     def write_event(self, level: int, event: str, fields: LogFields) -> None:

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from core.api.errors import PROBLEM_JSON, problem_response
+from core.api.headers import REQUEST_ID, header_values
 from core.api.middleware import SCOPE_KEY
 from core.errors import MalformedBodyError
 from core.observability import SERVICE
@@ -88,8 +89,8 @@ class LambdaApi:
         event = scope["aws.event"]
         scope["path"], scope["root_path"] = event[PLACE]
         gateway_id = _gateway_id(event)
-        if gateway_id and all(name != b"x-request-id" for name, _ in scope["headers"]):
-            scope["headers"].append([b"x-request-id", gateway_id.encode()])
+        if gateway_id and not header_values(scope, REQUEST_ID):
+            scope["headers"].append([REQUEST_ID, gateway_id.encode()])
         sent: list[Message] = []
 
         async def hold(message: Message) -> None:

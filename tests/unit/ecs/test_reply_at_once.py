@@ -6,7 +6,6 @@ import asyncio
 import gc
 import json
 import re
-from collections.abc import Sequence
 
 import pytest
 from fastapi import FastAPI
@@ -31,13 +30,11 @@ def predict(bundle: Bundle, n: int, *headers: str) -> bytes:
     return request_for("/predict", f"x-request-id: r-{n}", *KEYED, *headers, body=body)
 
 
-def pieces_of(
-    app: FastAPI, *requests: bytes, common_headers: Sequence[tuple[bytes, bytes]] = COMMON_HEADERS
-) -> list[list[bytes]]:
+def pieces_of(app: FastAPI, *requests: bytes) -> list[list[bytes]]:
     """Return the pieces that each of so many connections is sent."""
 
     async def run() -> list[list[bytes]]:
-        connections = Connections(app, len(requests), common_headers)
+        connections = Connections(app, len(requests))
         pieces = await connections.ask(*requests)
         connections.close()
         return pieces
