@@ -61,6 +61,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _stage = _Stage.IDLE
     _head_bytes = 0
+    _idle_since: float | None = None
+    """By the clock of the loop; None: something has come in since the last reply."""
     _deadline: asyncio.TimerHandle | None = None
     _refusal: FraudScoringError | None = None
     """Why nothing more is read from this connection."""
@@ -79,11 +81,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._outgoing = Outgoing(transport, self._state.turn)
         self.transport = cast("asyncio.Transport", self._outgoing)
         # As long as between two requests; uvicorn itself would wait for the first byte for ever.
-        self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        self._idle_since = self.loop.time()
+        self._close_when_idle_in(self.timeout_keep_alive)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self._unset_keepalive_if_required()
+        super()._unset_keepalive_if_required()
         super().connection_lost(exc)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None:
@@ -112,7 +115,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _is_incomplete(self) -> bool:
         """Tell whether a request has begun and not ended; line breaks ahead of one begin it, too."""
-        return self._stage is not _Stage.IDLE or (self.timeout_keep_alive_task is None and self._is_answered())
+        return self._stage is not _Stage.IDLE or (self._idle_since is None and self._is_answered())
 
     def _is_answered(self) -> bool:
         """Tell whether no request is at work."""
@@ -166,7 +169,29 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         self._outgoing.end_reply()
-        super().on_response_complete()
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since = self.loop.time()
+
+    def _unset_keepalive_if_required(self) -> None:
+        """Called by uvicorn when something comes in; the timer stays: a new one for each request would cost more."""
+        self._idle_since = None
+
+    def _close_when_idle_in(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close the connection if nothing has come in for as long as may be; else look again when that could be."""
+        waited = 0.0 if self._idle_since is None else self.loop.time() - self._idle_since
+        if waited < self.timeout_keep_alive:
+            self._close_when_idle_in(self.timeout_keep_alive - waited)
+        else:
+            super().timeout_keep_alive_handler()
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
