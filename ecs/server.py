@@ -195,8 +195,9 @@ def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], Non
         adopt_server_log()
         # What the start made stays. A full collection would walk over all of it, for 40 ms, while requests wait.
         gc.freeze()
+        # Requests leave no cycles behind; what is at work in one turn is not worth a walk (700: several in each turn).
         # Nor is all of a crowd's connections walked over again and again while it comes in, for up to 100 ms each time.
-        gc.set_threshold(*gc.get_threshold()[:2], 100)
+        gc.set_threshold(10_000, 10, 100)
         report = None if on_listening is None else lambda: on_listening(app, listener)
         server = Server(app, settings.drain_seconds, report, settings.trusted_proxies)
         return server.serve_until_stopped(listener)

@@ -49,7 +49,6 @@ class LogFields(TypedDict, total=False):
 
 
 _ALLOWED = frozenset(LogFields.__annotations__)
-_PER_LINE_KEYS = frozenset({"level", "location", "message", "timestamp"})
 
 _LEVELS = {
     level: logging.getLevelName(level) for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR)
@@ -60,27 +59,29 @@ _NO_RECORD = logging.LogRecord(SERVICE, 0, "", 0, "", None, None)
 class EventFormatter(LambdaPowertoolsFormatter):
     """Powertools' line, and that of our events, which is put together in a tenth of the time: each request has one."""
 
-    _second = 0
-    _second_text = ""
+    _millisecond = 0
+    _millisecond_text = ""
 
     def line_of(self, level: int, event: str, fields: LogFields) -> str:
         """Return what `format` would, without a record, which looks up thread, process and place each time."""
         line = {
+            **self.log_format,
             "level": _LEVELS[level],
             "message": event,
             "timestamp": self._timestamp(time.time()),
-            **{key: value for key, value in self.log_format.items() if key not in _PER_LINE_KEYS and value is not None},
             **fields,
         }
+        if None in line.values():
+            line = {key: value for key, value in line.items() if value is not None}
         return to_json(line).decode()
 
     def _timestamp(self, created: float) -> str:
-        """Return RFC 3339 in UTC with milliseconds; what stays the same for a second is kept for as long."""
-        second = int(created)
-        if second != self._second:
-            self._second_text = datetime.fromtimestamp(second, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S")
-            self._second = second
-        return f"{self._second_text}.{int((created - second) * 1000):03d}+00:00"
+        """Return RFC 3339 in UTC with milliseconds; it is the same for all lines of a millisecond."""
+        millisecond = int(created * 1000)
+        if millisecond != self._millisecond:
+            moment = datetime.fromtimestamp(millisecond / 1000, timezone.utc)
+            self._millisecond, self._millisecond_text = millisecond, moment.isoformat(timespec="milliseconds")
+        return self._millisecond_text
 
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class EventLog:
     def __init__(self, level: str) -> None:
         formatter = EventFormatter(location=None, use_rfc3339=True, utc=True)
         Logger(service=SERVICE, level=level, logger_formatter=formatter, logger_handler=LineHandler(sys.stdout))
+        # They have no value, and would have to be taken out of each line.
+        formatter.remove_keys(["location", "sampling_rate"])
         self._logger = logging.getLogger(SERVICE)
         # Our own, since all apps of a process share the one logger, and its level is that of the first.
         self._level: int = getattr(logging, level)
