@@ -1,8 +1,9 @@
-"""Single transactions that come in within one turn of the event loop are scored by one call.
+"""Single transactions that come in while others are being read are scored by one call.
 
-With many connections one turn brings many requests, and most of what a call costs is the same for one row and for
-twenty. Nobody waits for company: who comes first lets those run that are ready to run, and then asks for all of them.
-A row's prediction is the same bit for bit alone and in any company, so nobody can tell.
+With many connections one turn of the event loop brings many requests, and while they are read there come more. Most of
+what a call costs is the same for one row and for twenty. Nobody waits for company: who comes first lets those run that
+are ready to, turn by turn, and asks for all of them as soon as a turn has brought nobody. A row's prediction is the
+same bit for bit alone and in any company, so nobody can tell.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _Answer = TypeVar("_Answer")
 
 
 class Gatherer(Generic[_Item, _Answer]):
-    """Makes one call of those that are made within one turn of the loop."""
+    """Makes one call of those that are made within a turn of the loop, and the turns right after it."""
 
     def __init__(self, ask: Callable[[list[_Item]], Awaitable[list[_Answer]]], *, most: int) -> None:
         """`ask` answers items in order, all or none; at most `most` at a time."""
@@ -47,7 +48,10 @@ class Gatherer(Generic[_Item, _Answer]):
         self._group = group
         answers: list[_Answer] | None = None
         try:
-            await asyncio.sleep(0)
+            n_seen = 0
+            while n_seen < len(group.items) < self._most:
+                n_seen = len(group.items)
+                await asyncio.sleep(0)
             self._close(group)
             with suppress(ScorerError):
                 if group.waiting:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from core.json_document import read_json
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import Transaction, TransactionSchema
 
 
-def read_json_transaction(body: bytes, schema: TransactionSchema) -> Transactions:
-    """Read and validate one transaction, in the object or the vector form; shape (1, n_fields).
+def read_json_transaction(body: bytes, schema: TransactionSchema) -> Transaction:
+    """Read and validate one transaction, in the object or the vector form.
 
     Raises
     ------

@@ -8,7 +8,6 @@ from itertools import repeat
 from typing import NamedTuple
 
 import anyio.to_thread
-import numpy as np
 
 from core.bundle import Bundle
 from core.calibration import Scores
@@ -18,7 +17,7 @@ from core.explanation import Explainer, Reason
 from core.gathering import Gatherer
 from core.preprocessing import FeatureMatrix, FieldValues
 from core.scoring.base import Scorer, check_scores
-from core.transactions import Transactions
+from core.transactions import Transaction, Transactions, tabulate
 
 _FEW = 5
 """Transactions that are explained in less time than it takes to go to a thread and back on a busy machine."""
@@ -71,38 +70,39 @@ class ScoringService:
         self._decider = bundle.decider
         self.explainer = _explainer(bundle)
         """None: the bundle says nothing that reasons could be measured against."""
-        self._gatherer = Gatherer(self._score_all, most=_MOST_TOGETHER) if scorer.keeps_loop_busy else None
+        self._gatherer = Gatherer(self._score_gathered, most=_MOST_TOGETHER)
 
-    def score(self, transactions: Transactions, *, in_company: bool = False) -> Awaitable[Predictions]:
-        """Return, once awaited, one prediction for each transaction, in order.
-
-        `in_company`: others ask at the same time. It changes what a single transaction costs, and never its prediction.
+    async def score(self, transactions: Transactions) -> Predictions:
+        """Return one prediction for each transaction, in order.
 
         Raises
         ------
         ScorerError
             At least one transaction has no score; then none has a prediction.
         """
-        if in_company and self._gatherer is not None and len(transactions.ids) == 1:
-            return self._gatherer.answer(transactions)
-        return self._score_table(transactions)
-
-    def gathers(self, transactions: Transactions) -> bool:
-        """Tell whether `score`, in company, answers them together with others within a turn of the event loop."""
-        return self._gatherer is not None and len(transactions.ids) == 1
-
-    async def _score_all(self, singles: list[Transactions]) -> list[Predictions]:
-        """Return the predictions of single transactions, each with its own columns."""
-        if len(singles) == 1:
-            return [await self._score_table(singles[0])]
-        ids = [single.ids[0] for single in singles]
-        together = await self._score_table(Transactions(ids, np.concatenate([single.values for single in singles])))
-        columns = zip(ids, together.fraud_scores, together.decisions, strict=True)
-        return [Predictions([id_], [score], [decision], together.degraded_by) for id_, score, decision in columns]
-
-    async def _score_table(self, transactions: Transactions) -> Predictions:
         features = self._preprocessor.transform(transactions.values)
         return self._predictions(transactions, *await self._score(features))
+
+    @property
+    def gathers(self) -> bool:
+        """Whether single transactions are better scored with others that come in at the same time."""
+        return self.scorer.keeps_loop_busy
+
+    def score_in_company(self, transaction: Transaction) -> Awaitable[Predictions]:
+        """Return, once awaited, what `score` would: one call answers all who ask within a few turns of the loop.
+
+        Raises
+        ------
+        ScorerError
+            There is no score for this one.
+        """
+        return self._gatherer.answer(transaction)
+
+    async def _score_gathered(self, singles: list[Transaction]) -> list[Predictions]:
+        """Return the predictions of single transactions, each with its own columns."""
+        ids, scores, decisions, degraded_by, _ = await self.score(tabulate(singles))
+        columns = zip(ids, scores, decisions, strict=True)
+        return [Predictions([id_], [score], [decision], degraded_by) for id_, score, decision in columns]
 
     async def explain(self, transactions: Transactions, explainer: Explainer) -> Predictions:
         """Return what `score` does, with the reasons of each prediction.

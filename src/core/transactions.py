@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
+from struct import Struct
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,20 @@ class Transactions(NamedTuple):
 
     ids: list[str | None]
     values: FieldValues
+
+
+class Transaction(NamedTuple):
+    """One validated transaction; it becomes part of a matrix when it is scored, and has none to itself before."""
+
+    id: str | None
+    packed: bytes
+    """The values as float64, in the order of the bundle's fields."""
+
+
+def tabulate(transactions: Sequence[Transaction]) -> Transactions:
+    """Return one or more transactions of one schema as a table, in order."""
+    values = np.frombuffer(b"".join([each.packed for each in transactions]), np.float64)
+    return Transactions([each.id for each in transactions], values.reshape(len(transactions), -1))
 
 
 class TransactionSchema:
@@ -56,10 +71,11 @@ class TransactionSchema:
         self._pick = itemgetter("transaction_id", *attributes)
         self._validate_plain = _plain_validator(self.fields).validate_json
         self._pick_plain = itemgetter("transaction_id", *self.names)
+        self._pack = Struct(f"{len(self.names)}d").pack
         self._most_colons = len(self.names) + 1 + MAX_ID_LENGTH
 
-    def parse_one(self, document: object) -> Transactions:
-        """Validate one transaction, shape (1, n_fields).
+    def parse_one(self, document: object) -> Transaction:
+        """Validate one transaction.
 
         Raises
         ------
@@ -70,16 +86,16 @@ class TransactionSchema:
         except InvalidTransactionError:
             check_depth(document)
             raise
-        return self._single(row)
+        return self._packed(row)
 
-    def parse_plain(self, text: bytes) -> Transactions | None:
-        """Validate one transaction in the object form while its JSON is parsed, shape (1, n_fields).
+    def parse_plain(self, text: bytes) -> Transaction | None:
+        """Validate one transaction in the object form while its JSON is parsed.
 
         None where `parse_one` has to look itself: there is a fault, a name that comes twice, or another form.
         """
         colons = text.count(b":")
         # What cannot be plain is not tried: pydantic would note all that is wrong with it.
-        if colons > self._most_colons or b"\\" in text or b'"features"' in text:
+        if colons > self._most_colons or b"[" in text or b"\\" in text:
             return None
         try:
             found, _, given = self._validate_plain(text)
@@ -95,7 +111,7 @@ class TransactionSchema:
                 picked = self._completed(picked)
             except KeyError:  # a field that nothing stands for
                 return None
-        return self._single(picked)
+        return self._packed(picked)
 
     def parse_many(self, document: object, max_items: int) -> Transactions:
         """Validate ``{"transactions": [...]}`` with 1 to `max_items` transactions, in order.
@@ -135,8 +151,8 @@ class TransactionSchema:
         """Tell whether all of `values`, shape (n, n_fields), are within the ranges of their fields."""
         return bool(((values >= self.minimum) & (values <= self.maximum)).all())
 
-    def _single(self, row: tuple[Any, ...]) -> Transactions:
-        return Transactions([row[0]], np.array(row[1:], np.float64, ndmin=2))
+    def _packed(self, row: tuple[Any, ...]) -> Transaction:
+        return Transaction(row[0], self._pack(*row[1:]))
 
     def _row(self, item: object, location: Location) -> tuple[Any, ...]:
         """Return (transaction_id, value of each field ...)."""

@@ -17,7 +17,7 @@ from core.json_document import read_json
 from core.preprocessing import FieldValues
 from core.scoring.embedded import EmbeddedScorer
 from core.service import Prediction, ScoringService
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import Transactions, TransactionSchema, tabulate
 from training import options
 from training.agreement import agreement
 from training.bundle_columns import leaks_of
@@ -84,7 +84,7 @@ def _posted(bundle: Bundle, path: Path) -> Transactions:
     document, schema = read_json(read_file(path)), TransactionSchema(bundle.manifest.fields)
     if isinstance(document, dict) and "transactions" in document:
         return schema.parse_many(document, MAX_SHOWN)
-    return schema.parse_one(document)
+    return tabulate([schema.parse_one(document)])
 
 
 def _schema(bundle: Bundle, target: str) -> TableSchema:

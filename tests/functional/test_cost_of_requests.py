@@ -20,12 +20,12 @@ from core.scoring.embedded import EmbeddedScorer
 from tests.app_under_test import KEY, app_with
 from tests.one_turn import Connections, request_for
 
-CALLS_OF_ONE = 102
+CALLS_OF_ONE = 95
 """Of Python functions, for one transaction with its line in the log. By way of the router of FastAPI there were 136.
 
-Before Python 3.12 a comprehension is a call as well: it has a dozen more.
+Before Python 3.12 a comprehension is a call as well: it has a few more.
 """
-CALLS_OF_ONE_OF_A_DOZEN = 180
+CALLS_OF_ONE_OF_A_DOZEN = 150
 """The same of requests in one turn, with the server's part and that of asyncio, a part that is no Python in uvloop."""
 CALLS_OF_ONE_MORE_ROW = 0.5
 """Of Python functions and those of C, for one more row of a batch. With an object for each row there were 5."""

@@ -160,7 +160,7 @@ def test_more_than_may_be_at_work_wait_a_moment_and_the_rest_is_503(tiny: Bundle
 
 
 def test_requests_of_one_moment_that_are_scored_together_are_no_crowd(tiny: Bundle) -> None:
-    """They are done in the turn of the loop in which they came, and none is refused for the places of the others."""
+    """They are done in the turns of the loop in which they come, and none is refused for the places of the others."""
     app = app_with(tiny, EmbeddedScorer(tiny), max_in_flight=1)
 
     async def in_company(scope: Any, receive: Any, send: Any) -> None:
@@ -170,6 +170,31 @@ def test_requests_of_one_moment_that_are_scored_together_are_no_crowd(tiny: Bund
         return await asyncio.gather(*(call_app(in_company, predict(ROW)) for _ in range(200)))
 
     assert {reply.status for reply in asyncio.run(scenario())} == {200}
+
+
+class SharedScorer(StaticScorer):
+    """A static scorer that keeps the loop busy, as the embedded one does."""
+
+    keeps_loop_busy = True
+
+
+@pytest.mark.parametrize(
+    ("scorer", "n_at_work", "calls"),
+    [(SharedScorer(0.5), 3, [3]), (SharedScorer(0.5), 1, [1, 1, 1]), (StaticScorer(0.5), 3, [1, 1, 1])],
+)
+def test_requests_share_a_call_in_company_of_a_scorer_that_keeps_the_loop_busy(
+    tiny: Bundle, scorer: StaticScorer, n_at_work: int, calls: list[int]
+) -> None:
+    app = app_with(tiny, scorer)
+
+    async def at_work(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, AT_WORK: range(n_at_work)}, receive, send)
+
+    async def scenario() -> list[Reply]:
+        return await asyncio.gather(*(call_app(at_work, predict(ROW)) for _ in range(3)))
+
+    assert {reply.status for reply in asyncio.run(scenario())} == {200}
+    assert scorer.calls == calls
 
 
 def test_slow_senders_take_no_places(tiny: Bundle) -> None:

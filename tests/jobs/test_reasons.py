@@ -17,7 +17,7 @@ from core.jobs.local.run import score_file
 from core.jobs.records import JobOptions
 from core.scoring.embedded import EmbeddedScorer
 from core.service import ScoringService
-from core.transactions import TransactionSchema
+from core.transactions import TransactionSchema, tabulate
 from tests.jobs.command import files_of, score
 from tests.jobs.conftest import Place
 from tests.jobs.tables import FORMATS, FormatName, encode, result_of, table
@@ -34,7 +34,7 @@ def reasons_of(bundle: Bundle, row: dict[str, Any]) -> list[dict[str, Any]]:
     assert service.explainer is not None
     fields = {name: row[name] for name in TransactionSchema(bundle.manifest.fields).names}
     transaction = TransactionSchema(bundle.manifest.fields).parse_one(fields)
-    [prediction] = asyncio.run(service.explain_many(transaction, service.explainer))
+    [prediction] = asyncio.run(service.explain_many(tabulate([transaction]), service.explainer))
     return [reason.as_dict() for reason in prediction.reasons or ()]
 
 

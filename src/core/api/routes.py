@@ -7,6 +7,7 @@ values in errors, and cost four times as much a request.
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable
 from typing import Any
 
 import anyio.to_thread
@@ -26,7 +27,7 @@ from core.json_transaction import read_json_transaction
 from core.readiness import Readiness
 from core.service import Predictions, ScoringService
 from core.settings import Settings
-from core.transactions import Transactions, TransactionSchema, too_many_to_explain
+from core.transactions import Transactions, TransactionSchema, tabulate, too_many_to_explain
 
 _BYTES_WORTH_A_THREAD = 65_536
 
@@ -49,8 +50,13 @@ class Routes:
         require_media_type(request, (JSON,))
         explainer = self._explainer_for(request)
         body = await read_body(request, self._settings.max_body_bytes)
-        predictions = await self._score(request, read_json_transaction(body, self.schema), explainer)
-        return prediction_reply(predictions, self._version)
+        transaction = read_json_transaction(body, self.schema)
+        if explainer is None and self._service.gathers and len(request.scope.get(AT_WORK, ())) > 1:
+            # No place is taken: it is done in these turns of the loop, and what waits for a turn waits at the door.
+            scoring = self._service.score_in_company(transaction)
+        else:
+            scoring = self._score_in_turn(tabulate([transaction]), explainer)
+        return prediction_reply(await self._noted(request, scoring, explainer), self._version)
 
     async def predict_batch(self, request: Request) -> Response:
         """Score a list of transactions, all or none."""
@@ -64,8 +70,8 @@ class Routes:
         most = self._settings.max_explained_items
         if explainer is not None and len(transactions.ids) > most:
             raise too_many_to_explain(len(transactions.ids), most)
-        predictions = await self._score(request, transactions, explainer)
-        return predictions_reply(predictions, self._version)
+        scoring = self._score_in_turn(transactions, explainer)
+        return predictions_reply(await self._noted(request, scoring, explainer), self._version)
 
     async def health(self, request: Request) -> Response:
         """Tell that the process is alive; touches nothing."""
@@ -104,15 +110,12 @@ class Routes:
         finally:
             self._admission.leave()
 
-    async def _score(self, request: Request, transactions: Transactions, explainer: Explainer | None) -> Predictions:
-        """Score, and note for the log and the metrics what came out."""
+    async def _noted(
+        self, request: Request, scoring: Awaitable[Predictions], explainer: Explainer | None
+    ) -> Predictions:
+        """Await `scoring`, and note for the log and the metrics what came out."""
         started = time.perf_counter_ns()
-        in_company = len(request.scope.get(AT_WORK, ())) > 1
-        if in_company and explainer is None and self._service.gathers(transactions):
-            # No place is taken: it is done in this turn of the loop, and what waits for a turn waits at the door.
-            predictions = await self._service.score(transactions, in_company=True)
-        else:
-            predictions = await self._score_in_turn(transactions, explainer)
+        predictions = await scoring
         elapsed_ms = (time.perf_counter_ns() - started) // 1000 / 1000
         decisions = predictions.decisions
         fields = context_of(request.scope).fields

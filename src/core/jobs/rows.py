@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.errors import FieldIssue, InvalidTransactionError, MalformedBodyError
-from core.transactions import UNKNOWN, Transactions, TransactionSchema
+from core.transactions import UNKNOWN, Transaction, Transactions, TransactionSchema, tabulate
 
 UNREADABLE = "unreadable_value"
 
@@ -30,24 +30,19 @@ def validate_rows(items: Iterable[object], schema: TransactionSchema) -> tuple[T
 
     Returns the rows without a fault, and for each row None or its fault.
     """
-    ids: list[str | None] = []
-    values = []
+    rows: list[Transaction] = []
     faults: list[str | None] = []
     for item in items:
         fault = item.code if isinstance(item, Fault) else None
         if fault is None:
             try:
-                row = schema.parse_one(item)
+                rows.append(schema.parse_one(item))
             except InvalidTransactionError as error:
                 fault = fault_of(error.issues[0])
             except MalformedBodyError:
                 fault = UNREADABLE
-            else:
-                ids += row.ids
-                values.append(row.values)
         faults.append(fault)
-    matrix = np.concatenate(values) if values else np.empty((0, len(schema.names)))
-    return Transactions(ids, matrix), faults
+    return tabulate(rows) if rows else Transactions([], np.empty((0, len(schema.names)))), faults
 
 
 @dataclass(frozen=True, slots=True)

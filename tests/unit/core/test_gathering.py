@@ -1,4 +1,4 @@
-"""One call for those who ask in one turn of the loop: who shares it, what a fault does, and who goes away meanwhile."""
+"""One call for those who ask in turns of the loop in a row: who shares it, and what faults and absence do."""
 
 from __future__ import annotations
 
@@ -44,6 +44,39 @@ def test_those_of_one_turn_share_a_call_and_get_their_own_answers() -> None:
 
     assert answers == [0, 2, 4, 6, 8]
     assert ask.calls == [[0, 1, 2, 3, 4]]
+
+
+def test_those_of_the_turns_right_after_share_it_too_until_one_brings_nobody() -> None:
+    ask = Doubling()
+    gatherer = Gatherer(ask, most=64)
+
+    async def run() -> list[int]:
+        asked = [asyncio.ensure_future(gatherer.answer(item)) for item in (0, 1)]
+        for item in (2, 3):
+            await asyncio.sleep(0)
+            asked.append(asyncio.ensure_future(gatherer.answer(item)))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        asked.append(asyncio.ensure_future(gatherer.answer(4)))
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == [0, 2, 4, 6, 8]
+    assert ask.calls == [[0, 1, 2, 3], [4]]
+
+
+def test_full_call_is_made_without_another_turn() -> None:
+    ask = Doubling()
+    gatherer = Gatherer(ask, most=3)
+
+    async def run() -> None:
+        asked = [asyncio.ensure_future(gatherer.answer(item)) for item in range(3)]
+        await asyncio.sleep(0)
+        assert ask.calls == []
+        await asyncio.sleep(0)
+        assert ask.calls == [[0, 1, 2]]
+        await asyncio.gather(*asked)
+
+    asyncio.run(run())
 
 
 def test_who_asks_alone_is_asked_for_alone() -> None:
@@ -110,8 +143,8 @@ def test_who_comes_while_a_call_is_under_way_is_in_the_next() -> None:
 
     async def run() -> list[int]:
         first = [asyncio.ensure_future(gatherer.answer(item)) for item in (0, 1)]
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)
         assert ask.calls == [[0, 1]]
         second = [asyncio.ensure_future(gatherer.answer(item)) for item in (2, 3)]
         return await asyncio.gather(*first, *second)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from core.scoring.base import Scorer
 from core.scoring.embedded import EmbeddedScorer
 from core.scoring.static import StaticScorer
 from core.service import Prediction, Predictions, ScoringService
-from core.transactions import Transactions, TransactionSchema
+from core.transactions import Transaction, Transactions, TransactionSchema, tabulate
 from tests.tiny_bundle import (
     BASELINE,
     EXPECTED_LOSS,
@@ -181,36 +182,19 @@ class SharedScorer(StaticScorer):
     keeps_loop_busy = True
 
 
-def ask_in_company(bundle: Bundle, scorer: Scorer, *, in_company: bool = True) -> list[Predictions]:
-    """Ask for the rows of `THREE` one by one, all in one turn of the loop."""
-    service = ScoringService(bundle, scorer)
-    singles = [Transactions([id_], VALUES[[row]]) for row, id_ in enumerate(THREE.ids)]
-
-    async def ask() -> list[Predictions]:
-        return await asyncio.gather(*(service.score(single, in_company=in_company) for single in singles))
-
-    return asyncio.run(ask())
-
-
 def test_single_transactions_in_company_share_one_call_and_keep_their_own_predictions(tiny: Bundle) -> None:
     scorer = SharedScorer(lambda features: np.linspace(0.1, 0.9, len(features)))
     alone = score_many(tiny, StaticScorer(scorer.answer))
+    service = ScoringService(tiny, scorer)
+    singles = [Transaction(id_, VALUES[row].tobytes()) for row, id_ in enumerate(THREE.ids)]
 
-    together = ask_in_company(tiny, scorer)
+    async def ask() -> list[Predictions]:
+        return await asyncio.gather(*map(service.score_in_company, singles))
+
+    together = asyncio.run(ask())
 
     assert scorer.calls == [3]
     assert [predictions.rows() for predictions in together] == [[prediction] for prediction in alone]
-
-
-@pytest.mark.parametrize(
-    ("scorer", "in_company"), [(SharedScorer(0.5), False), (StaticScorer(0.5), True), (StaticScorer(0.5), False)]
-)
-def test_single_transactions_are_asked_for_alone_without_company_or_with_a_scorer_that_waits(
-    tiny: Bundle, scorer: StaticScorer, in_company: bool
-) -> None:
-    ask_in_company(tiny, scorer, in_company=in_company)
-
-    assert scorer.calls == [1, 1, 1]
 
 
 def test_scores_of_the_model_are_the_same_bits_in_company(creditcard: Bundle) -> None:
@@ -218,8 +202,9 @@ def test_scores_of_the_model_are_the_same_bits_in_company(creditcard: Bundle) ->
     schema = TransactionSchema(creditcard.manifest.fields)
     singles = [schema.parse_one(row) for row in creditcard.golden.transactions]
 
-    async def ask(*, in_company: bool) -> list[str]:
-        asked = (service.score(single, in_company=in_company) for single in singles)
-        return [repr(predictions.fraud_scores) for predictions in await asyncio.gather(*asked)]
+    async def ask(score: Callable[[Transaction], Awaitable[Predictions]]) -> list[str]:
+        return [repr(predictions.fraud_scores) for predictions in await asyncio.gather(*map(score, singles))]
 
-    assert asyncio.run(ask(in_company=True)) == asyncio.run(ask(in_company=False))
+    in_company = asyncio.run(ask(service.score_in_company))
+
+    assert in_company == asyncio.run(ask(lambda single: service.score(tabulate([single]))))

@@ -8,7 +8,8 @@ import pytest
 
 from core.bundle import Bundle
 from core.errors import InvalidTransactionError, MalformedBodyError, TooManyItemsError
-from core.transactions import TransactionSchema
+from core.preprocessing import FieldValues
+from core.transactions import Transaction, TransactionSchema, tabulate
 
 GOOD = {"json": 1.5, "class": 2, "log.amount": 3.25}
 
@@ -18,19 +19,23 @@ def schema(tiny: Bundle) -> TransactionSchema:
     return TransactionSchema(tiny.manifest.fields)
 
 
+def values_of(transaction: Transaction) -> FieldValues:
+    return tabulate([transaction]).values
+
+
 def issues_of(error: pytest.ExceptionInfo[InvalidTransactionError]) -> list[tuple[tuple[str | int, ...], str, str]]:
     return [(issue.loc, issue.code, issue.message) for issue in error.value.issues]
 
 
 def test_parse_one_field_names_that_are_words_of_python_are_read(schema: TransactionSchema) -> None:
-    parsed = schema.parse_one({"log.amount": 3.25, "transaction_id": "t-1", "class": 2, "json": 1.5})
+    parsed = tabulate([schema.parse_one({"log.amount": 3.25, "transaction_id": "t-1", "class": 2, "json": 1.5})])
 
     assert parsed.ids == ["t-1"]
     assert parsed.values.tolist() == [[1.5, 2.0, 3.25]]
 
 
 def test_parse_one_vector_follows_the_order_of_the_fields(schema: TransactionSchema) -> None:
-    assert schema.parse_one({"features": [1.5, 2, 3.25]}).values.tolist() == [[1.5, 2.0, 3.25]]
+    assert values_of(schema.parse_one({"features": [1.5, 2, 3.25]})).tolist() == [[1.5, 2.0, 3.25]]
 
 
 def test_parse_one_attribute_name_of_ours_is_no_field(schema: TransactionSchema) -> None:
@@ -78,7 +83,7 @@ def test_parse_one_bad_value_is_named_but_not_repeated(
 
 
 def test_parse_one_field_that_no_feature_is_made_from_may_exceed_float32(schema: TransactionSchema) -> None:
-    assert schema.parse_one({**GOOD, "class": 1e200}).values[0, 1] == 1e200
+    assert values_of(schema.parse_one({**GOOD, "class": 1e200}))[0, 1] == 1e200
 
 
 @pytest.mark.parametrize("value", [10**400, -(10**400)])
@@ -134,8 +139,8 @@ ABSENT_OR_NULL: list[Any] = [
 def test_parse_one_optional_field_absent_or_null_is_what_the_bundle_says(tiny_optional: Bundle, body: Any) -> None:
     schema = TransactionSchema(tiny_optional.manifest.fields)
 
-    assert schema.parse_one(body).values.tolist() == [[2.5, 2.0, 3.25]]
-    assert schema.parse_one(GOOD).values.tolist() == [[1.5, 2.0, 3.25]]
+    assert values_of(schema.parse_one(body)).tolist() == [[2.5, 2.0, 3.25]]
+    assert values_of(schema.parse_one(GOOD)).tolist() == [[1.5, 2.0, 3.25]]
 
 
 def test_parse_one_null_in_a_required_field_is_refused_beside_an_optional_one(tiny_optional: Bundle) -> None:
