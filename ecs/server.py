@@ -18,6 +18,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from heap import keep_freed_memory
 from http_protocol import GuardedProtocol
 from loop_turn import EndOfTurn
 
@@ -190,6 +191,7 @@ def run(settings: Settings, on_listening: Callable[[FastAPI, socket.socket], Non
     StartupError
         The app cannot be built or the address cannot be had.
     """
+    keep_freed_memory()
     with bind(settings) as listener:
         app = build_app(settings, reloadable=True)
         adopt_server_log()
