@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 from rich.console import Console
 
-from benchmarks import endpoint, in_process, instructions, lambda_image, over_http, wrk
+from benchmarks import endpoint, in_process, instructions, lambda_image, over_http, workers, wrk
 from benchmarks.contenders import contenders
 from benchmarks.growth import growth
 from benchmarks.running import Pace, running
@@ -24,7 +24,7 @@ from tests.repository import BUNDLE, ROOT
 
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
 LIBRARIES = ("fastapi", "starlette", "pydantic", "uvicorn", "onnxruntime", "numpy", "boto3")
-PARTS = ("in-process", "instructions", "http", "endpoint", "growth", "lambda")
+PARTS = ("in-process", "instructions", "http", "endpoint", "growth", "workers", "lambda")
 
 
 def main() -> None:
@@ -97,6 +97,10 @@ def _growth(_folder: Path, _pace: Pace, on_step: Callable[[str], None], _notes: 
     return [growth(on_step)]
 
 
+def _workers(folder: Path, pace: Pace, on_step: Callable[[str], None], _notes: list[str]) -> list[Section]:
+    return [workers.section(load_bundle(BUNDLE), folder, pace, on_step)]
+
+
 def _lambda(_folder: Path, _pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:
     sections, missing = lambda_image.sections(on_step)
     notes += missing
@@ -109,6 +113,7 @@ _PARTS = {
     "http": _http,
     "endpoint": _endpoint,
     "growth": _growth,
+    "workers": _workers,
     "lambda": _lambda,
 }
 

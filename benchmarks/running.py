@@ -87,15 +87,15 @@ def rows_for(contender: Contender, bundle: Bundle, posted: Sequence[Row] | None 
 
 
 @contextmanager
-def running(contender: Contender, bundle: Bundle, logs: Path) -> Iterator[Running]:
-    """Run the contender until the end of the block; it has answered the golden cases as recorded by then."""
+def running(contender: Contender, bundle: Bundle, logs: Path, core: int = SERVER_CORE) -> Iterator[Running]:
+    """Run the contender on `core` until the end of the block; it has answered the golden cases as recorded by then."""
     port = free_port()
     command, environment = contender.start(port)
     rows = rows_for(contender, bundle)
     started = time.perf_counter()
     with (logs / f"{contender.name}.log").open("wb") as log:
         process = psutil.Popen(  # noqa: S603 - our own commands
-            ["taskset", "-c", str(SERVER_CORE), *command],  # noqa: S607 - found on the PATH
+            ["taskset", "-c", str(core), *command],  # noqa: S607 - found on the PATH
             cwd=contender.folder,
             env=environment,
             stdout=log,
@@ -140,9 +140,9 @@ def _check_answers(server: Running, bundle: Bundle, rows: Sequence[Row]) -> None
 
 
 def load_of(
-    server: Running, form: Form, rows: Sequence[Row], connections: int, seconds: float
+    server: Running, form: Form, rows: Sequence[Row], connections: int, seconds: float, core: int = LOAD_CORE
 ) -> tuple[wrk.Load, float]:
     """Return what a closed loop of `connections` saw, and the CPU seconds that the server took for it."""
     before, body = server.cpu_seconds(), form.write(rows)
-    load = wrk.run(server.url, form.path, form.headers, body, connections=connections, seconds=seconds, core=LOAD_CORE)
+    load = wrk.run(server.url, form.path, form.headers, body, connections=connections, seconds=seconds, core=core)
     return load, server.cpu_seconds() - before
