@@ -81,7 +81,7 @@ class TestContents:
     def test_has_no_secret_and_nothing_local(self, image: str) -> None:
         inside = run_in(image, "find", "/app", "-type", "f", "-not", "-name", "*.pyc").splitlines()
         tops = {"/".join(Path(file).parts[2:4]) for file in inside}
-        served = {f"ecs/{name}.py" for name in ("server", "http_protocol", "loop_turn", "healthcheck")}
+        served = {f"ecs/{name}.py" for name in ("server", "heap", "http_protocol", "loop_turn", "healthcheck")}
         assert tops == {"src/core", "src/handlers", *served, "models/creditcard"}
         variables = json.loads(docker("image", "inspect", "--format", "{{json .Config.Env}}", image))
         assert not [text for text in variables if text.startswith(("API_KEY", "AWS_ACCESS", "AWS_SECRET"))]
