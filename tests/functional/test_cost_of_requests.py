@@ -148,3 +148,25 @@ def test_requests_leave_no_objects_behind(app: FastAPI, creditcard: Bundle) -> N
     gc.collect()
 
     assert len(gc.get_objects()) - before < 100
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [("{", 400), ('{"transactions": [{}]}', 422), ('{"transactions": [%s{}]}' % ("{}," * 99), 413)],
+)
+def test_large_body_that_is_refused_is_let_go_at_once(app: FastAPI, document: str, status: int) -> None:
+    """It is read in a thread, and the error comes back by a future, which its own traceback would lead to."""
+    body = document.encode().ljust(100_000)
+    scope = request_of("/predict/batch", b"application/json", body)
+
+    async def run() -> int:
+        assert await answer(app, scope, body) == status
+        gc.collect()
+        gc.disable()
+        try:
+            await answer(app, scope, body)
+            return gc.collect()
+        finally:
+            gc.enable()
+
+    assert asyncio.run(run()) == 0

@@ -120,6 +120,9 @@ class RequestMiddleware:
         except FraudScoringError as error:
             context.fields["error_code"] = problem_of(error).code
             response = problem_response(error, context.request_id)
+            # It leads to what was waited for, as to a thread, and that leads back: a refused body of megabytes would
+            # stay until the collector of garbage comes, which counts objects and not bytes.
+            error.__traceback__ = None
         await self._send(response, scope, receive, send, context)
 
     async def _send(
