@@ -200,6 +200,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stage = _Stage.IDLE
         self._stop_waiting()
         super().on_message_complete()
+        if self.cycle.response_complete:  # it was refused ahead of its body: nothing more will make the connection idle
+            self._idle_since = self.loop.time()
 
     def send_400_response(self, msg: str) -> None:
         """Called by uvicorn when its parser gives up."""

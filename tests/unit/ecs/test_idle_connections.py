@@ -106,6 +106,24 @@ def test_request_that_comes_in_slowly_keeps_its_connection(run: Callable[[Scenar
     run(scenario)
 
 
+def test_body_that_comes_after_its_refusal_leaves_the_connection_idle(run: Callable[[Scenario], None]) -> None:
+    """And not with a new request begun, which would be answered with a 408 that nobody has asked for."""
+    request = request_for("/predict", "content-type: application/json", body=b"{}")
+
+    async def scenario(loop: SkippingLoop, connections: Connections) -> None:
+        [refusal] = await connections.ask(request[:-2])
+        assert b"".join(refusal).startswith(b"HTTP/1.1 401 ")
+        await loop.skip(1)
+        await connections.ask(request[-2:])
+        await loop.skip(KEEP_ALIVE_S - 1)
+        assert connections.wires[0].is_open
+        await loop.skip(1.1)
+        assert not connections.wires[0].is_open
+        assert not connections.wires[0].sent
+
+    run(scenario)
+
+
 def test_requests_start_no_timers(run: Callable[[Scenario], None]) -> None:
     async def scenario(loop: SkippingLoop, connections: Connections) -> None:
         before = loop.n_timers
