@@ -2,18 +2,23 @@
 
 With many connections one turn of the event loop brings many requests, and while they are read there come more. Most of
 what a call costs is the same for one row and for twenty. Nobody waits for company: who comes first lets those run that
-are ready to, turn by turn, and asks for all of them as soon as a turn has brought nobody. A row's prediction is the
-same bit for bit alone and in any company, so nobody can tell.
+are ready to, turn by turn, and asks for all of them as soon as a turn has brought nobody, or after `MAX_WAIT_S`: beside
+batches and reasons a turn takes milliseconds, and each brings somebody. A row's prediction is the same bit for bit
+alone and in any company, so nobody can tell.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeVar
 
 from core.errors import ScorerError
+
+MAX_WAIT_S = 0.003
+"""After this no turn is added for the sake of company; as long as it takes to read about as many as one call scores."""
 
 _Item = TypeVar("_Item")
 _Answer = TypeVar("_Answer")
@@ -48,8 +53,8 @@ class Gatherer(Generic[_Item, _Answer]):
         self._group = group
         answers: list[_Answer] | None = None
         try:
-            n_seen = 0
-            while n_seen < len(group.items) < self._most:
+            n_seen, until = 0, time.perf_counter() + MAX_WAIT_S
+            while n_seen < len(group.items) < self._most and time.perf_counter() <= until:
                 n_seen = len(group.items)
                 await asyncio.sleep(0)
             self._close(group)

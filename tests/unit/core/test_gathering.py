@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from core.errors import ScorerModelError
-from core.gathering import Gatherer
+from core.gathering import MAX_WAIT_S, Gatherer
 
 Ask = Callable[[list[int]], Awaitable[list[int]]]
 
@@ -62,6 +63,22 @@ def test_those_of_the_turns_right_after_share_it_too_until_one_brings_nobody() -
 
     assert asyncio.run(run()) == [0, 2, 4, 6, 8]
     assert ask.calls == [[0, 1, 2, 3], [4]]
+
+
+def test_who_came_first_does_not_wait_for_all_that_long_turns_bring() -> None:
+    ask = Doubling()
+    gatherer = Gatherer(ask, most=64)
+
+    async def run() -> list[int]:
+        asked = [asyncio.ensure_future(gatherer.answer(item)) for item in (0, 1)]
+        for item in range(2, 10):
+            await asyncio.sleep(0)
+            time.sleep(MAX_WAIT_S)  # noqa: ASYNC251 - as a batch that is read in the same turn would
+            asked.append(asyncio.ensure_future(gatherer.answer(item)))
+        return await asyncio.gather(*asked)
+
+    assert asyncio.run(run()) == [2 * item for item in range(10)]
+    assert max(map(len, ask.calls)) <= 3
 
 
 def test_full_call_is_made_without_another_turn() -> None:
