@@ -111,5 +111,8 @@ Calibration: TypeAlias = Annotated[PriorCorrection | Platt | Isotonic, Field(dis
 
 
 def _with_odds_scaled(scores: Scores, factor: float) -> Scores:
+    if len(scores) == 1:  # the same operations, and the same bits, in a third of the time
+        score = scores.item()
+        return np.array([score * factor / (score * factor + (1.0 - score))])
     weighted = scores * factor
     return weighted / (weighted + (1.0 - scores))

@@ -44,9 +44,10 @@ def test_score_margin_beyond_what_exp_can_hold_is_a_score_of_zero(tmp_path: Path
     write_tiny_bundle(tmp_path, leaves=(-1000.0, 1000.0, -800.0, 0.0))
     scorer = EmbeddedScorer(load_bundle(tmp_path))
 
-    scores = asyncio.run(scorer.score(np.array([[0.0, 0.0], [0.0, 3.0]], dtype=np.float32)))
+    features = np.array([[0.0, 0.0], [0.0, 3.0]], dtype=np.float32)
 
-    assert scores.tolist() == [0.0, 1.0]
+    assert asyncio.run(scorer.score(features)).tolist() == [0.0, 1.0]
+    assert [asyncio.run(scorer.score(row[np.newaxis])).tolist() for row in features] == [[0.0], [1.0]]
 
 
 @pytest.mark.parametrize(
