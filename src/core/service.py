@@ -175,6 +175,8 @@ class ScoringService:
         except ScorerError as error:
             if self._fallback is None:
                 raise
+            # It leads to what was waited for, and that back to it: all the features of a batch would stay for a while.
+            error.__traceback__ = None
             return check_scores(await self._fallback.score(features), len(features)), error.code
 
 

@@ -10,14 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import anyio.to_thread
 import pytest
 from _pytest.logging import LogCaptureHandler
 from fastapi import FastAPI
 from starlette.types import Message
 
+from core.api.app import create_app
 from core.bundle import Bundle
+from core.calibration import Scores
+from core.errors import ScorerModelError
+from core.preprocessing import FeatureMatrix
 from core.scoring.embedded import EmbeddedScorer
-from tests.app_under_test import KEY, app_with
+from core.scoring.static import StaticScorer
+from core.service import ScoringService
+from tests.app_under_test import KEY, app_with, settings_of_tests
 from tests.one_turn import Connections, request_for
 
 CALLS_OF_ONE = 95
@@ -150,13 +157,8 @@ def test_requests_leave_no_objects_behind(app: FastAPI, creditcard: Bundle) -> N
     assert len(gc.get_objects()) - before < 100
 
 
-@pytest.mark.parametrize(
-    ("document", "status"),
-    [("{", 400), ('{"transactions": [{}]}', 422), ('{"transactions": [%s{}]}' % ("{}," * 99), 413)],
-)
-def test_large_body_that_is_refused_is_let_go_at_once(app: FastAPI, document: str, status: int) -> None:
-    """It is read in a thread, and the error comes back by a future, which its own traceback would lead to."""
-    body = document.encode().ljust(100_000)
+def left_behind(app: FastAPI, body: bytes, status: int) -> int:
+    """Return how many objects of one batch nothing but the collector of garbage takes back."""
     scope = request_of("/predict/batch", b"application/json", body)
 
     async def run() -> int:
@@ -169,4 +171,39 @@ def test_large_body_that_is_refused_is_let_go_at_once(app: FastAPI, document: st
         finally:
             gc.enable()
 
-    assert asyncio.run(run()) == 0
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("document", "status"),
+    [("{", 400), ('{"transactions": [{}]}', 422), ('{"transactions": [%s{}]}' % ("{}," * 99), 413)],
+    ids=["no JSON", "invalid", "too many"],
+)
+def test_large_body_that_is_refused_is_let_go_at_once(app: FastAPI, document: str, status: int) -> None:
+    """It is read in a thread, and the error comes back by a future, which its own traceback would lead to."""
+    assert left_behind(app, document.encode().ljust(100_000), status) == 0
+
+
+class FailingInAThread(StaticScorer):
+    """Fails as the scorers do that let something else do the work."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        super().__init__(0.5)
+        self._error = error
+
+    async def score(self, features: FeatureMatrix) -> Scores:
+        return await anyio.to_thread.run_sync(self._fail, features)
+
+    def _fail(self, features: FeatureMatrix) -> Scores:
+        raise self._error
+
+
+@pytest.mark.parametrize(("error", "status"), [(ScorerModelError, 200), (ZeroDivisionError, 500)])
+def test_batch_that_the_scorer_fails_on_is_let_go_at_once(
+    creditcard: Bundle, error: type[Exception], status: int
+) -> None:
+    service = ScoringService(creditcard, FailingInAThread(error), fallback=StaticScorer(0.5))
+    app = create_app(service, settings_of_tests())
+    body = json.dumps({"transactions": rows_of(creditcard, 2)}).encode()
+
+    assert left_behind(app, body, status) == 0

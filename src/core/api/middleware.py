@@ -93,6 +93,7 @@ class RequestMiddleware:
             context.fields["error_code"] = "internal_error"
             if context.status:
                 raise  # half a reply is out already: only the server can end it
+            error.__traceback__ = None  # as below
             await self._send(problem_response(error, context.request_id), scope, receive, send, context)
         finally:
             self._record(scope, context, path, (time.perf_counter_ns() - started) // 1000 / 1000)
