@@ -163,9 +163,9 @@ def check_golden_scores(bundle: Bundle, raw_scores: Scores) -> None:
         There is not one answer a case, or one is further than 1e-6 from its record, raw or calibrated; the
         text names case indexes only.
     """
-    fraud_scores = bundle.manifest.calibration.probabilities(raw_scores)
     if raw_scores.shape != (len(bundle.golden.raw_scores),):
         raise BundleError(f"{bundle.version}: the model does not give one score for each golden case")
+    fraud_scores = bundle.manifest.calibration.probabilities(raw_scores)
     for name, got, expected in (
         ("raw score", raw_scores, bundle.golden.raw_scores),
         ("fraud score", fraud_scores, bundle.golden.fraud_scores),
