@@ -59,7 +59,7 @@ _NO_RECORD = logging.LogRecord(SERVICE, 0, "", 0, "", None, None)
 class EventFormatter(LambdaPowertoolsFormatter):
     """Powertools' line, and that of our events, which is put together in a tenth of the time: each request has one."""
 
-    _millisecond = 0
+    _millisecond = -1
     _millisecond_text = ""
 
     def line_of(self, level: int, event: str, fields: LogFields) -> str:
