@@ -73,8 +73,6 @@ def _instructions(folder: Path, _pace: Pace, on_step: Callable[[str], None], not
 
 def _http(folder: Path, pace: Pace, on_step: Callable[[str], None], notes: list[str]) -> list[Section]:
     bundle = load_bundle(BUNDLE)
-    on_step("the bare model")
-    bare = in_process.bare_rates(in_process.silent_app()[1])
     found, missing = contenders(bundle, folder)
     notes += [f"{each.name}: {each.about}." for each in found] + missing
     with ExitStack() as stack:
@@ -85,7 +83,7 @@ def _http(folder: Path, pace: Pace, on_step: Callable[[str], None], notes: list[
         begun = over_http.start(servers)
         single, rates = over_http.single(servers, bundle, pace, on_step)
         steady = over_http.steady(servers, bundle, rates, pace, on_step)
-        batches = over_http.batches(servers, bundle, pace, bare, on_step)
+        batches = over_http.batches(servers, bundle, pace, on_step)
         return [over_http.goals(rates), single, steady, batches, begun, over_http.memory(servers)]
 
 

@@ -8,7 +8,7 @@ from itertools import product
 
 from benchmarks import open_loop, wrk
 from benchmarks.contenders import ECHO, OURS
-from benchmarks.running import OnStep, Pace, Running, load_of, rows_for
+from benchmarks.running import OnStep, Pace, Running, bare_rate, load_of, rows_for
 from benchmarks.sections import Section, median, ratio, spread
 from benchmarks.transactions import transactions
 from core.bundle import Bundle
@@ -90,10 +90,13 @@ def steady(servers: Sequence[Running], bundle: Bundle, rates: dict[str, float], 
     return section
 
 
-def batches(servers: Sequence[Running], bundle: Bundle, pace: Pace, bare: dict[int, float], on_step: OnStep) -> Section:
-    """Return the table of batches; `bare` is the rate of the bare model in memory for each size, rows/s."""
+def batches(servers: Sequence[Running], bundle: Bundle, pace: Pace, on_step: OnStep) -> Section:
+    """Return the table of batches."""
     rates: dict[tuple[str, str, int], list[float]] = defaultdict(list)
+    bare: dict[int, list[float]] = defaultdict(list)
     for turn, size in product(range(pace.rounds), BATCHES):
+        on_step(f"batches, round {turn + 1} of {pace.rounds}, {size} rows: the bare model")
+        bare[size].append(bare_rate(bundle, transactions(size), pace.seconds))
         for server in servers:
             rows = rows_for(server.contender, bundle, transactions(size))
             for form in server.contender.batches:
@@ -105,14 +108,16 @@ def batches(servers: Sequence[Running], bundle: Bundle, pace: Pace, bare: dict[i
     section = Section(
         "Batches",
         ("server, form, rows", "rows/s", "of the bare model's"),
-        "One connection. The bare model is ONNX Runtime on the same rows as a float32 matrix in memory, one thread: "
-        + ", ".join(f"{rate:,.0f} rows/s at {size}" for size, rate in bare.items())
+        "One connection. The bare model is ONNX Runtime on the same rows as a float32 matrix in memory, one thread, as "
+        "long as each server and in turn with them; ratios are the medians of those of the rounds. Rows/s: "
+        + ", ".join(f"{spread(each)} at {size}" for size, each in bare.items())
         + ".",
     )
     for size in BATCHES:
         for (name, form_name, rows), runs in rates.items():
             if rows == size:
-                section.rows.append((f"{name}, {form_name}, {size}", spread(runs), ratio(median(runs) / bare[size])))
+                ratios = [rate / yardstick for rate, yardstick in zip(runs, bare[size], strict=True)]
+                section.rows.append((f"{name}, {form_name}, {size}", spread(runs), ratio(median(ratios))))
     return section
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +16,8 @@ import psutil
 
 from benchmarks import wrk
 from benchmarks.contenders import Contender, Form, Row
-from core.bundle import Bundle
+from core.bundle import ONNX_MODEL, Bundle
+from core.scoring.onnx_session import open_session
 from tests.processes import free_port
 
 SERVER_CORE, LOAD_CORE = 0, 1
@@ -137,6 +139,22 @@ def _check_answers(server: Running, bundle: Bundle, rows: Sequence[Row]) -> None
         body = server.post(form, rows)
         if form.read is not None:
             np.testing.assert_allclose(form.read(body), expected, atol=TOLERANCE, rtol=0, err_msg=contender.name)
+
+
+def bare_rate(bundle: Bundle, rows: Sequence[Row], seconds: float) -> float:
+    """Return how many rows a second the model alone scores for so long, on the servers' core; it waits for nothing."""
+    features = bundle.preprocessor.transform(np.array([list(row.values()) for row in rows]))
+    session, cores = open_session(bundle.files[ONNX_MODEL]), os.sched_getaffinity(0)
+    feed = {session.get_inputs()[0].name: features}
+    os.sched_setaffinity(0, {SERVER_CORE})
+    try:
+        n_calls, started = 0, time.perf_counter()
+        while (took := time.perf_counter() - started) < seconds:
+            session.run(None, feed)
+            n_calls += 1
+    finally:
+        os.sched_setaffinity(0, cores)
+    return n_calls * len(rows) / took
 
 
 def load_of(
