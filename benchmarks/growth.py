@@ -14,6 +14,7 @@ import xgboost as xgb
 
 from benchmarks.in_process import KEY, best_seconds, body_of, rows_of, seconds_of
 from benchmarks.sections import Section
+from benchmarks.transactions import features_of
 from core.api.app import create_app
 from core.bootstrap import build_service
 from core.bundle import BOOSTER, GOLDEN, ONNX_MODEL, write_bundle
@@ -70,7 +71,7 @@ def _measured(what: str, n_trees: int, n_features: int, n_rows: int) -> tuple[st
 
 def bare_seconds(service: ScoringService, rows: list[dict[str, float]], n: int) -> float:
     """Return the CPU seconds that the scorer takes for one of the rows, given as one matrix."""
-    features = service.bundle.preprocessor.transform(np.array([list(row.values()) for row in rows]))
+    features = features_of(service.bundle, rows)
     return best_seconds(partial(service.scorer.score, features), n) / len(rows)
 
 

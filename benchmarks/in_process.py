@@ -17,7 +17,7 @@ import numpy as np
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from benchmarks.sections import Section
-from benchmarks.transactions import transactions
+from benchmarks.transactions import features_of, transactions
 from core.api.app import create_app
 from core.bootstrap import build_service
 from core.service import ScoringService
@@ -102,7 +102,7 @@ def bare_rates(service: ScoringService) -> dict[int, float]:
     """Return how many rows a second the model alone scores, as a matrix of each of the sizes of batches."""
     rates = {}
     for n in BATCH_SIZES:
-        features = service.bundle.preprocessor.transform(np.array([list(row.values()) for row in transactions(n)]))
+        features = features_of(service.bundle, transactions(n))
         rates[n] = n / best_seconds(partial(service.scorer.score, features), 1, BATCH_ROUNDS)
     return rates
 
@@ -117,7 +117,7 @@ def single(app: ASGIApp, service: ScoringService) -> Section:
     for name, body in forms.items():
         ours = seconds_of(app, "/predict", b"application/json", body, SINGLE_REQUESTS)
         section.rows.append((name, f"{ours * 1e6:.1f}", f"{ours / bare:.0f}"))
-    features = service.bundle.preprocessor.transform(np.array([list(row.values())]))
+    features = features_of(service.bundle, [row])
     model = best_seconds(partial(service.scorer.score, features), SINGLE_REQUESTS)
     section.rows.append(("of it, the model", f"{model * 1e6:.1f}", f"{model / bare:.0f}"))
     return section

@@ -16,6 +16,7 @@ import psutil
 
 from benchmarks import wrk
 from benchmarks.contenders import Contender, Form, Row
+from benchmarks.transactions import features_of
 from core.bundle import ONNX_MODEL, Bundle
 from core.scoring.onnx_session import open_session
 from tests.processes import free_port
@@ -84,7 +85,7 @@ def rows_for(contender: Contender, bundle: Bundle, posted: Sequence[Row] | None 
     if contender.is_whole:
         return list(posted)
     names = [feature.name for feature in bundle.manifest.features]
-    features = bundle.preprocessor.transform(np.array([list(row.values()) for row in posted]))
+    features = features_of(bundle, posted)
     return [dict(zip(names, row, strict=True)) for row in features.tolist()]
 
 
@@ -143,9 +144,8 @@ def _check_answers(server: Running, bundle: Bundle, rows: Sequence[Row]) -> None
 
 def bare_rate(bundle: Bundle, rows: Sequence[Row], seconds: float) -> float:
     """Return how many rows a second the model alone scores for so long, on the servers' core; it waits for nothing."""
-    features = bundle.preprocessor.transform(np.array([list(row.values()) for row in rows]))
     session, cores = open_session(bundle.files[ONNX_MODEL]), os.sched_getaffinity(0)
-    feed = {session.get_inputs()[0].name: features}
+    feed = {session.get_inputs()[0].name: features_of(bundle, rows)}
     os.sched_setaffinity(0, {SERVER_CORE})
     try:
         n_calls, started = 0, time.perf_counter()

@@ -6,14 +6,22 @@ less time than it does for rows that it has not just seen, and every ratio to it
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
 
+from core.bundle import Bundle
+from core.preprocessing import FeatureMatrix
 from training.schema import CREDITCARD
 from training.simulate import load_simulator
 
 _FRAUDS_IN_A_THOUSAND = 2
+
+
+def features_of(bundle: Bundle, rows: Sequence[Mapping[str, float]]) -> FeatureMatrix:
+    """Return the matrix that the model of `bundle` sees of the rows, which hold its fields in their order."""
+    return bundle.preprocessor.transform(np.array([list(row.values()) for row in rows]))
 
 
 @cache

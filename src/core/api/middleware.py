@@ -93,8 +93,7 @@ class RequestMiddleware:
             context.fields["error_code"] = "internal_error"
             if context.status:
                 raise  # half a reply is out already: only the server can end it
-            error.__traceback__ = None  # as below
-            await self._send(problem_response(error, context.request_id), scope, receive, send, context)
+            await self._send(_reply_to(error, context), scope, receive, send, context)
         finally:
             self._record(scope, context, path, (time.perf_counter_ns() - started) // 1000 / 1000)
 
@@ -120,10 +119,7 @@ class RequestMiddleware:
             response = await endpoint(Request(scope, receive, send))
         except FraudScoringError as error:
             context.fields["error_code"] = problem_of(error).code
-            response = problem_response(error, context.request_id)
-            # It leads to what was waited for, as to a thread, and that leads back: a refused body of megabytes would
-            # stay until the collector of garbage comes, which counts objects and not bytes.
-            error.__traceback__ = None
+            response = _reply_to(error, context)
         await self._send(response, scope, receive, send, context)
 
     async def _send(
@@ -164,6 +160,16 @@ class RequestMiddleware:
         else:
             self._log.write(logging.INFO, "request", fields)
             self._metrics.record_request(context.status, latency_ms, fields)
+
+
+def _reply_to(error: Exception, context: RequestContext) -> Response:
+    """Return the reply for `error`, which is done with.
+
+    Its traceback leads to what was waited for, as to a thread, and that leads back: a refused body of megabytes would
+    stay until the collector of garbage comes, which counts objects and not bytes.
+    """
+    error.__traceback__ = None
+    return problem_response(error, context.request_id)
 
 
 def _request_id(scope: Scope) -> str:

@@ -176,14 +176,8 @@ def test_expected_loss_batching_changes_no_decision(tmp_path: Path) -> None:
     assert {p.decision for p in many} == {"approve", "review", "decline"}
 
 
-class SharedScorer(StaticScorer):
-    """A static scorer that keeps the loop busy, as the embedded one does."""
-
-    keeps_loop_busy = True
-
-
 def test_single_transactions_in_company_share_one_call_and_keep_their_own_predictions(tiny: Bundle) -> None:
-    scorer = SharedScorer(lambda features: np.linspace(0.1, 0.9, len(features)))
+    scorer = StaticScorer(lambda features: np.linspace(0.1, 0.9, len(features)))
     alone = score_many(tiny, StaticScorer(scorer.answer))
     service = ScoringService(tiny, scorer)
     singles = [Transaction(id_, VALUES[row].tobytes()) for row, id_ in enumerate(THREE.ids)]
